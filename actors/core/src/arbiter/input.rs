@@ -1,0 +1,198 @@
+//! Taking in what happened. What follows from it is decided afterwards, from the whole state.
+
+use super::{Arbiter, Effect, Input, Peer, State, TagFacts, Tenure};
+use crate::lineage::Lineage;
+use crate::protocol::{Control, Greeting, Hold, Report};
+use crate::types::{Millis, Mode, Status};
+
+impl Arbiter {
+    pub(super) fn take_in(&mut self, input: Input, now: Millis) {
+        match input {
+            Input::Start => self.start(now),
+            Input::LinkUp(greeting) => self.link_up(greeting, now),
+            Input::LinkDown => self.link_down(),
+            Input::ProvenDead => self.dead = !self.linked,
+            Input::Unavailable { last_sign } => {
+                self.silent = Some((last_sign, now));
+                self.await_no_loser();
+            }
+            Input::Available => self.silent = None,
+            Input::Stalled { for_ms } => self.stalled(for_ms, now),
+            Input::AnsweredAfterStall => self.unfence(),
+            Input::Message(message) => self.message(message, now),
+            Input::Tags(facts) => self.hear_tags(facts),
+            Input::Quiesced { last } => self.quiesced(last, now),
+            Input::Stored { ticket } => self.stored(ticket),
+            Input::StoreFailed { ticket, reason } => self.store_failed(ticket, &reason),
+            Input::Adopted(lineage) => self.adopt(lineage),
+            Input::Switch(order) => self.order_switch(order, now),
+            Input::Hold { ms, reason, user } => self.set_hold(ms, &reason, &user, now),
+            Input::Fault(fault) => self.local_fault(fault, now),
+            Input::Disk(trouble) => {
+                self.disk = trouble;
+                if self.disk.is_none() {
+                    self.reserve();
+                }
+            }
+            Input::Shutdown { reason } => {
+                self.stopping.get_or_insert(reason);
+            }
+            Input::Tick => {}
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Millis) {
+        self.started = now;
+        self.shown.begin(now);
+        let wait = self.settings.connection_wait_time_ms;
+        match self.settings.mode {
+            Mode::Independent => self.take(Tenure::Start, "no redundancy configured", self.tags.applied, None),
+            Mode::Master => self.state = State::Starting { deadline: now.plus(wait), gathering: false },
+            Mode::Backup => {
+                let deadline = now.plus(wait.max(self.settings.failover_time_ms));
+                self.state = State::Starting { deadline, gathering: false };
+            }
+        }
+    }
+
+    fn link_up(&mut self, greeting: Box<Greeting>, now: Millis) {
+        let was_down = self.peer.as_ref().is_some_and(|peer| peer.greeting.boot != greeting.boot);
+        let was_running = self.peer.as_ref().is_some_and(|peer| peer.report.status == Status::Running);
+        self.linked = true;
+        self.goodbye = false;
+        self.dead = false;
+        self.silent = None;
+        self.following = None;
+        self.nobody_runs_since = None;
+        let report = greeting.report.clone();
+        self.peer = Some(Peer { greeting, report: report.clone() });
+        self.ceding_met_again();
+        self.hear_report(report, now);
+        // What this node says in its greeting may be old by now.
+        self.last_report = None;
+        if was_down && was_running && matches!(self.state, State::Standby) {
+            self.returned_from_death(now);
+        }
+    }
+
+    pub(super) fn link_down(&mut self) {
+        self.linked = false;
+        self.ceding_lost_link();
+        self.following = None;
+        self.offer = None;
+        self.tags.in_sync = false;
+        self.await_no_loser();
+        if let State::Starting { gathering, .. } = &mut self.state {
+            *gathering = false;
+        }
+        self.recovery.forget_request();
+    }
+
+    /// The other Running node is gone again before it stood by.
+    fn await_no_loser(&mut self) {
+        if let State::Running(running) = &mut self.state
+            && std::mem::take(&mut running.awaiting_loser)
+            && running.fenced_until.is_none()
+        {
+            self.effects.push(Effect::Resume);
+        }
+    }
+
+    fn message(&mut self, message: Control, now: Millis) {
+        if !self.linked {
+            return;
+        }
+        match message {
+            Control::Report(report) => {
+                if let Some(peer) = &mut self.peer {
+                    peer.report = (*report).clone();
+                }
+                self.hear_report(*report, now);
+            }
+            Control::Goodbye { reason } => {
+                self.goodbye = true;
+                self.shown.peer_because(reason);
+            }
+            Control::SwitchRequest(request) => self.requested(&request, now),
+            Control::SwitchResult { id, refused, suspend } => self.request_answered(id, &refused, suspend, now),
+            Control::Offer { switch, epoch, last, tenure, cause } => self.offered(switch, epoch, last, tenure, cause),
+            Control::Taken { switch, epoch } => self.taken(switch, epoch, now),
+            Control::Abort { switch } => self.aborted(switch),
+            Control::AbortConfirmed { switch, reason } => self.abort_confirmed(switch, &reason),
+            Control::Hold(hold) => self.hear_hold(hold, now),
+            _ => {}
+        }
+    }
+
+    /// Takes in where the tag table stands, without drawing consequences: call it before [`Arbiter::handle`].
+    pub fn hear_tags(&mut self, facts: TagFacts) {
+        // Being in sync with an earlier leader is worth nothing.
+        let followed = self.following.as_ref().is_some_and(|leader| leader.lineage.epoch() == facts.leader);
+        self.tags = TagFacts { in_sync: facts.in_sync && followed, ..facts };
+    }
+
+    fn hear_report(&mut self, report: Report, now: Millis) {
+        self.saw(report.lineage.epoch().counter);
+        self.hear_hold(report.hold, now);
+    }
+
+    fn hear_hold(&mut self, hold: Hold, now: Millis) {
+        if hold.version > self.hold.version {
+            self.hold_until = now.plus(hold.remaining_ms);
+            self.hold = hold;
+        }
+    }
+
+    fn set_hold(&mut self, ms: u64, reason: &str, user: &str, now: Millis) {
+        self.hold = Hold {
+            version: self.hold.version.saturating_add(1),
+            remaining_ms: ms,
+            reason: format!("{reason} ({user})"),
+        };
+        self.hold_until = now.plus(ms);
+        if self.linked {
+            self.effects.push(Effect::Send(Control::Hold(self.hold.clone())));
+        }
+    }
+
+    fn stored(&mut self, ticket: u64) {
+        while let Some(&(stored, counter)) = self.stores.front() {
+            if stored > ticket {
+                break;
+            }
+            self.reserved = self.reserved.max(counter);
+            self.stores.pop_front();
+        }
+        if matches!(&self.state, State::Taking(taking) if taking.ticket == ticket)
+            && let State::Taking(taking) = std::mem::replace(&mut self.state, State::Standby)
+        {
+            self.run(taking);
+        }
+    }
+
+    fn store_failed(&mut self, ticket: u64, reason: &str) {
+        self.stores.retain(|&(stored, _)| stored != ticket);
+        let reason = format!("the epoch cannot be stored: {reason}");
+        if matches!(&self.state, State::Taking(taking) if taking.ticket == ticket)
+            && let State::Taking(taking) = std::mem::replace(&mut self.state, State::Standby)
+        {
+            if let Some(offer) = taking.offer {
+                let reason = reason.clone();
+                self.effects.push(Effect::Send(Control::AbortConfirmed { switch: offer.switch, reason }));
+                self.offer = None;
+            }
+            self.fault = Some(reason.clone());
+            self.state = State::Faulted;
+            // What failed is owed and written later: by then this lineage must be the last word.
+            self.store(self.lineage.clone());
+            self.shown.because(reason);
+        }
+    }
+
+    fn adopt(&mut self, lineage: Lineage) {
+        if matches!(self.state, State::Standby | State::Starting { .. } | State::Faulted) {
+            self.saw(lineage.epoch().counter);
+            self.lineage = lineage;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What follows when two nodes see each other: decided anew after each input, from both nodes' states.
+
+use super::{Arbiter, Effect, Leader, Running, State, Tenure};
+use crate::protocol::Report;
+use crate::types::{Millis, Mode, RecoveryMode, Status};
+
+impl Arbiter {
+    /// Draws the consequences of what both nodes are.
+    pub(super) fn reconcile(&mut self, now: Millis) {
+        let Some(peer) = self.peer_report().cloned() else { return };
+        match &self.state {
+            State::Starting { .. } => self.start_with(&peer, now),
+            State::Standby | State::Faulted => self.stand_by_with(&peer, now),
+            State::Running(_) => self.run_with(&peer, now),
+            State::Ceding(_) => self.cede_with(&peer, now),
+            State::Idle | State::Taking(_) | State::Stopped => {}
+        }
+    }
+
+    /// This node starts and its peer is there.
+    fn start_with(&mut self, peer: &Report, now: Millis) {
+        if peer.status == Status::Running {
+            self.stand_by("the peer is Running");
+            self.recovery.just_started = self.settings.mode == Mode::Master;
+            return self.stand_by_with(peer, now);
+        }
+        if self.settings.mode == Mode::Backup {
+            return self.stand_by("connected to the Master");
+        }
+        let gathering = matches!(self.state, State::Starting { gathering: true, .. });
+        if self.has_less_than(peer) && !(gathering && self.tags.in_sync) {
+            self.follow(peer);
+            if let State::Starting { gathering, .. } = &mut self.state {
+                *gathering = true;
+            }
+        } else {
+            let reason = if gathering { "took the Backup's data first" } else { "the Backup is connected" };
+            self.take(Tenure::Start, reason, self.tags.applied, None);
+        }
+    }
+
+    fn stand_by_with(&mut self, peer: &Report, now: Millis) {
+        if peer.status == Status::Running {
+            self.nobody_runs_since = None;
+            return self.follow(peer);
+        }
+        // Nobody runs. A starting Master decides; of two that stand by, the one that holds more, else the Master.
+        if matches!(self.state, State::Faulted) || self.offer.is_some() || peer.switching != 0 || self.held(now) {
+            self.nobody_runs_since = None;
+            return;
+        }
+        let mine = match peer.status {
+            Status::Faulted => true,
+            Status::Standby => {
+                !self.has_less_than(peer) && (self.settings.mode == Mode::Master || self.has_more_than(peer))
+            }
+            _ => false,
+        };
+        if !mine {
+            self.nobody_runs_since = None;
+        } else if now >= self.nobody_runs_since.get_or_insert(now).plus(self.settings.failover_time_ms) {
+            self.take(Tenure::Failover, "no node was Running", self.tags.applied, None);
+        }
+    }
+
+    fn run_with(&mut self, peer: &Report, now: Millis) {
+        let State::Running(running) = &self.state else { return };
+        let (fenced, awaiting) = (running.fenced_until.is_some(), running.awaiting_loser);
+        if peer.status == Status::Running && peer.switching == 0 {
+            if fenced {
+                // It does nothing already. Showing itself Running now could make the peer stand by, too.
+                return self.stand_by("it was stopped, and the peer took over");
+            }
+            if !self.stays_of_two(peer) {
+                return self.cede_to_the_other("two nodes were Running and the other one stays", now);
+            }
+            if !awaiting {
+                self.state = State::Running(Running { awaiting_loser: true, fenced_until: None });
+                self.effects.push(Effect::Quiesce);
+            }
+        } else if awaiting {
+            self.take(Tenure::DualRunning, "two nodes were Running and this one stays", self.tags.applied, None);
+        } else if !fenced && peer.switching == 0 && self.is_outranked(peer) {
+            self.take(self.tenure, "the peer's data has seen a higher epoch", self.tags.applied, None);
+        }
+    }
+
+    /// Of two Running nodes, does this one stay? Both answer alike.
+    fn stays_of_two(&self, peer: &Report) -> bool {
+        match self.recovery_mode() {
+            RecoveryMode::Automatic => self.settings.mode == Mode::Master,
+            RecoveryMode::Manual => {
+                let (mine, theirs) = (self.epoch().counter, peer.lineage.epoch().counter);
+                mine > theirs || (mine == theirs && self.settings.mode == Mode::Backup)
+            }
+        }
+    }
+
+    fn is_outranked(&self, peer: &Report) -> bool {
+        let theirs = peer.lineage.epoch();
+        (self.epoch().counter..=super::MAX_COUNTER).contains(&theirs.counter) && theirs != self.epoch()
+    }
+
+    /// The less complete node takes the other's data first.
+    pub(super) fn has_less_than(&self, peer: &Report) -> bool {
+        self.completeness() < (peer.lineage.epoch(), peer.applied, peer.durable)
+    }
+
+    pub(super) fn has_more_than(&self, peer: &Report) -> bool {
+        self.completeness() > (peer.lineage.epoch(), peer.applied, peer.durable)
+    }
+
+    fn completeness(&self) -> (crate::types::Epoch, u64, u64) {
+        (self.epoch(), self.tags.applied, self.tags.durable)
+    }
+
+    /// Takes the peer's data, if it doesn't already.
+    fn follow(&mut self, peer: &Report) {
+        let leader =
+            Leader { lineage: peer.lineage.clone(), applied: peer.applied, running: peer.status == Status::Running };
+        let same = self.following.as_ref().is_some_and(|following| {
+            following.lineage.epoch() == leader.lineage.epoch() && following.running == leader.running
+        });
+        if !same {
+            self.tags.in_sync = false;
+            self.following = Some(leader.clone());
+            self.effects.push(Effect::Follow(leader));
+        }
+    }
+}

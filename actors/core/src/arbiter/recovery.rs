@@ -1,0 +1,110 @@
+//! Automatic recovery: a returned Master takes the Backup's data, then asks for a Switch.
+
+use super::{Arbiter, Effect, State};
+use crate::protocol::{Control, SwitchRequest, Tenure};
+use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
+
+/// So many automatic recoveries within [`GUARD_PERIOD_MS`]; then it acts as Manual.
+pub const GUARD_RECOVERIES: usize = 3;
+/// See [`GUARD_RECOVERIES`].
+pub const GUARD_PERIOD_MS: u64 = 10 * 60 * 1000;
+/// A refused request is repeated after this time.
+const RETRY_MS: u64 = 1000;
+/// Marks a request of recovery: people's orders have numbers without it.
+const OWN_REQUEST: u64 = 1 << 63;
+
+/// A Master's plan to run again.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    /// Its process started and it did not run since, nor did anybody decide where Running is to be.
+    pub just_started: bool,
+    asked: Option<u64>,
+    pub next_try: Option<Millis>,
+    /// Why it acts as Manual.
+    pub suspended: Option<String>,
+}
+
+/// Why a recovery is refused.
+pub(super) struct RecoveryRefusal {
+    pub reason: String,
+    pub suspend: bool,
+}
+
+impl Recovery {
+    pub(super) fn ran(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn forget_request(&mut self) {
+        self.asked = None;
+        self.next_try = None;
+    }
+
+    /// Takes the answer to a request of its own; false: the answer is somebody else's.
+    pub(super) fn answered(&mut self, id: u64, refused: &str, suspend: bool, now: Millis) -> bool {
+        if self.asked != Some(id) {
+            return false;
+        }
+        self.asked = None;
+        self.next_try = Some(now.plus(RETRY_MS));
+        if suspend {
+            self.suspended = Some(refused.to_owned());
+        }
+        true
+    }
+}
+
+impl Arbiter {
+    /// Asks the Running Backup for a Switch when recovery is due.
+    pub(super) fn consider_recovery(&mut self, now: Millis) {
+        let Some(peer) = self.peer_report() else { return };
+        let due = matches!(self.state, State::Standby)
+            && self.settings.mode == Mode::Master
+            && self.recovery_mode() == RecoveryMode::Automatic
+            && self.recovery.suspended.is_none()
+            && self.stopping.is_none()
+            && peer.status == Status::Running
+            && peer.switching == 0
+            && (self.recovery.just_started || matches!(peer.tenure, Tenure::Failover | Tenure::Start));
+        if !due || self.offer.is_some() || self.held(now) || !self.tags.in_sync || !self.faults().is_empty() {
+            return;
+        }
+        if self.recovery.next_try.is_some_and(|at| now < at) {
+            return;
+        }
+        self.next_ticket += 1;
+        let id = self.next_ticket | OWN_REQUEST;
+        self.recovery.asked = Some(id);
+        self.recovery.next_try = Some(now.plus(self.settings.switch_timeout_ms.saturating_mul(2).max(RETRY_MS)));
+        self.effects.push(Effect::Send(Control::SwitchRequest(SwitchRequest {
+            id,
+            tenure: Tenure::Recovery,
+            expected_epoch: 0,
+            to: NodeId(0),
+            reason: "automatic recovery of the Master".into(),
+        })));
+    }
+
+    /// At the Running Backup: a Master that crashes in a loop doesn't drag the plant along.
+    pub(super) fn recovery_refusal(&mut self, now: Millis) -> Option<RecoveryRefusal> {
+        if self.held(now) {
+            return Some(RecoveryRefusal { reason: "a maintenance hold is in force".into(), suspend: false });
+        }
+        while self.recoveries_granted.front().is_some_and(|&at| now.since(at) >= GUARD_PERIOD_MS) {
+            self.recoveries_granted.pop_front();
+        }
+        if self.recoveries_granted.len() >= GUARD_RECOVERIES {
+            let reason = format!(
+                "the Master recovered {GUARD_RECOVERIES} times in {} minutes: it stays Standby until somebody presses Switch",
+                GUARD_PERIOD_MS / 60_000
+            );
+            return Some(RecoveryRefusal { reason, suspend: true });
+        }
+        None
+    }
+
+    /// At the Running Backup: a recovery was carried out.
+    pub(super) fn granted_recovery(&mut self, now: Millis) {
+        self.recoveries_granted.push_back(now);
+    }
+}

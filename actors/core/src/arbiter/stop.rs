@@ -1,0 +1,69 @@
+//! Clean stops, and nodes of which a part cannot work: both give Running away first if somebody can take it.
+
+use super::switch::Origin;
+use super::{Arbiter, Effect, Running, State};
+use crate::protocol::{Control, Tenure};
+use crate::types::{Millis, Status};
+
+impl Arbiter {
+    /// A part of this node cannot work; none: an operator says it works again.
+    pub(super) fn local_fault(&mut self, fault: Option<String>, now: Millis) {
+        match (&fault, &self.state) {
+            (Some(reason), State::Standby) => {
+                let reason = reason.clone();
+                self.state = State::Faulted;
+                self.shown.because(reason);
+            }
+            // It never ran and never met its peer: from the beginning.
+            (None, State::Faulted) if self.peer.is_none() => self.start(now),
+            (None, State::Faulted) => {
+                self.state = State::Standby;
+                self.following = None;
+                self.shown.because("the fault was cleared");
+                self.reserve();
+            }
+            _ => {}
+        }
+        self.fault = fault;
+    }
+
+    /// Goes on with a clean stop, or with giving up Running for a fault.
+    pub(super) fn consider_stopping(&mut self, now: Millis) {
+        let Some(reason) = self.stopping.clone() else { return self.consider_fault(now) };
+        match &self.state {
+            State::Running(Running { awaiting_loser: false, fenced_until: None })
+                if !self.stop_switch_tried && self.switch_refusal().is_none() =>
+            {
+                self.stop_switch_tried = true;
+                self.begin_switch(Tenure::Switch, format!("clean stop: {reason}"), Origin::Itself, now);
+            }
+            State::Running(_) => self.cede_to_nobody(now),
+            State::Idle | State::Starting { .. } | State::Standby | State::Faulted => self.say_goodbye(),
+            // It does not run any more, and who else does is not its business.
+            State::Ceding(ceding) if ceding.is_withdrawn() => self.say_goodbye(),
+            State::Taking(_) | State::Ceding(_) | State::Stopped => {}
+        }
+    }
+
+    fn consider_fault(&mut self, now: Millis) {
+        let Some(fault) = self.fault.clone() else { return };
+        if self.is_running()
+            && now >= self.fault_retry
+            && self.switch_refusal().is_none()
+            && self.peer_report().is_some_and(|p| p.status == Status::Standby)
+        {
+            self.fault_retry = now.plus(self.settings.switch_timeout_ms.saturating_mul(2));
+            self.begin_switch(Tenure::Failover, fault, Origin::Itself, now);
+        }
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        let reason = self.stopping.clone().unwrap_or_default();
+        if self.linked {
+            self.effects.push(Effect::Send(Control::Goodbye { reason: reason.clone() }));
+        }
+        self.state = State::Stopped;
+        self.shown.because(reason);
+        self.effects.push(Effect::Exit);
+    }
+}

@@ -1,0 +1,139 @@
+//! Running without the peer's word: it is gone, or never came.
+
+use super::{Arbiter, Effect, Running, State, Tenure};
+use crate::authority::{PeerLife, Verdict};
+use crate::types::{Millis, Mode, Status};
+
+impl Arbiter {
+    /// Takes over if nobody else can run and the authority allows it.
+    pub(super) fn consider_taking_over(&mut self, now: Millis) {
+        self.end_fence(now);
+        if self.stopping.is_some() {
+            return;
+        }
+        if let State::Starting { deadline, .. } = self.state
+            && !self.peer_can_decide()
+            && now >= deadline
+        {
+            return self.start_alone();
+        }
+        let life =
+            self.peer_life().into_iter().flatten().find(|&life| self.authority.may_take(life, now) == Verdict::Now);
+        if let Some(life) = life
+            && !self.held(now)
+        {
+            self.take_over(life);
+        }
+    }
+
+    /// When taking over may become due.
+    pub(super) fn takeover_deadline(&self, now: Millis) -> Option<Millis> {
+        if let State::Starting { deadline, .. } = self.state {
+            return (!self.peer_can_decide()).then_some(deadline);
+        }
+        if let Some(since) = self.nobody_runs_since {
+            return Some(since.plus(self.settings.failover_time_ms));
+        }
+        let verdicts = self.peer_life().into_iter().flatten().map(|life| self.authority.may_take(life, now));
+        verdicts.filter_map(|verdict| if let Verdict::NotBefore(due) = verdict { Some(due) } else { None }).min()
+    }
+
+    /// While the peer is there, what follows is decided with it.
+    fn peer_can_decide(&self) -> bool {
+        self.linked && self.silent.is_none() && !self.goodbye
+    }
+
+    fn start_alone(&mut self) {
+        match self.settings.mode {
+            Mode::Master => {
+                let reason = "backup not connected within connection wait time";
+                self.take(Tenure::Start, reason, self.tags.applied, None);
+            }
+            _ => self.take(Tenure::Failover, "no Master within connection wait time", self.tags.applied, None),
+        }
+    }
+
+    /// What is known of a peer that this node may have to replace, the strongest word first: an authority that takes
+    /// no proof of death may still take silence. Nothing: there is nothing to replace.
+    fn peer_life(&self) -> [Option<PeerLife>; 3] {
+        let waits = match &self.state {
+            State::Standby => self.peer.is_some(),
+            // It offered Running and the answer doesn't come.
+            State::Ceding(ceding) => ceding.has_offered(),
+            _ => false,
+        };
+        if !waits {
+            return [None; 3];
+        }
+        [
+            self.goodbye.then_some(PeerLife::Agrees),
+            self.dead.then_some(PeerLife::Dead),
+            self.silent.map(|(last_sign, found)| PeerLife::Silent(last_sign, Some(found))),
+        ]
+    }
+
+    fn take_over(&mut self, life: PeerLife) {
+        let reason = match life {
+            PeerLife::Agrees => "the peer stopped".to_owned(),
+            PeerLife::Dead => "the peer's process is dead".to_owned(),
+            PeerLife::Silent(..) => {
+                format!("the peer was silent for {} ms", self.settings.failover_time_ms)
+            }
+        };
+        self.give_up_ceding(&reason);
+        if self.linked {
+            // Half a link is worse than none: whoever is at its other end greets anew.
+            self.effects.push(Effect::DropLink);
+            self.link_down();
+        }
+        self.take(Tenure::Failover, reason, self.tags.applied, None);
+    }
+
+    /// The peer greets with another boot id: its process was down. What it ran is over.
+    pub(super) fn returned_from_death(&mut self, now: Millis) {
+        let Some(report) = self.peer_report() else { return };
+        // With equal data a starting Master runs at once, and two must not.
+        let behind = match self.settings.mode {
+            Mode::Backup => !self.has_more_than(report),
+            _ => self.has_less_than(report),
+        };
+        if report.status == Status::Running || behind || self.held(now) {
+            return;
+        }
+        if self.authority.may_take(PeerLife::Dead, now) == Verdict::Now {
+            self.take(Tenure::Failover, "the peer was restarted", self.tags.applied, None);
+        }
+    }
+
+    /// This node stood still. One that runs does nothing until it knows whether its peer took over meanwhile.
+    pub(super) fn stalled(&mut self, for_ms: u64, now: Millis) {
+        if let Some((last_sign, _)) = &mut self.silent {
+            // It could hear nothing meanwhile: its suspicion starts anew.
+            *last_sign = now;
+        }
+        if for_ms <= self.settings.failover_time_ms || self.settings.mode == Mode::Independent {
+            return;
+        }
+        if let State::Running(running) = &mut self.state {
+            running.fenced_until = Some(now.plus(self.settings.failover_time_ms));
+            self.effects.push(Effect::Quiesce);
+            self.shown.because(format!("this node was stopped for {for_ms} ms; it asks its peer who runs"));
+        }
+    }
+
+    fn end_fence(&mut self, now: Millis) {
+        if matches!(self.state, State::Running(Running { fenced_until: Some(until), .. }) if now >= until) {
+            self.unfence();
+        }
+    }
+
+    pub(super) fn unfence(&mut self) {
+        if let State::Running(running) = &mut self.state
+            && running.fenced_until.take().is_some()
+            && !running.awaiting_loser
+        {
+            self.effects.push(Effect::Resume);
+            self.shown.because("nobody took over while this node was stopped");
+        }
+    }
+}

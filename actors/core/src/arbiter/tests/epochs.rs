@@ -1,0 +1,103 @@
+//! The identity of a tenure.
+
+use super::pair::{Backup, Disk, FAILOVER, Master, Pair, WAIT};
+use crate::arbiter::Effect;
+use crate::types::Status;
+
+#[test]
+fn each_promotion_takes_a_counter_above_all_that_were_seen() {
+    let mut pair = Pair::running();
+    let mut last = pair.counter(Master);
+    for round in 0..4 {
+        let runs = if round % 2 == 0 { Backup } else { Master };
+        pair.press_switch_at(Master);
+        assert!(pair.counter(runs) > last);
+        last = pair.counter(runs);
+    }
+    pair.kill(Master);
+    assert!(pair.counter(Backup) > last);
+}
+
+#[test]
+fn an_epoch_is_on_disk_before_it_takes_effect() {
+    let mut pair = Pair::new();
+    pair.node(Master).disk = Disk::Slow;
+    pair.restart(Master);
+    pair.pass(WAIT * 2);
+    assert!(!pair.node(Master).works);
+    assert_eq!(pair.view(Master).status, Status::Unknown);
+    pair.disk_answers(Master);
+    assert!(pair.node(Master).works);
+    assert_eq!(pair.node(Master).stored.last_counter, 1);
+}
+
+#[test]
+fn a_standby_reserves_its_next_epoch_so_that_a_takeover_waits_for_no_disk() {
+    let mut pair = Pair::running();
+    pair.node(Backup).disk = Disk::Slow;
+    pair.kill(Master);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+    let taken = pair.counter(Backup);
+    assert!(taken <= pair.node(Backup).stored.reserved);
+    assert!(pair.node(Backup).stored.lineage.epoch().counter < taken);
+    // And the tenure itself follows to the disk.
+    pair.disk_answers(Backup);
+    assert_eq!(pair.node(Backup).stored.lineage.epoch().counter, taken);
+}
+
+#[test]
+fn a_reserved_epoch_that_may_have_been_used_is_not_used_after_a_restart() {
+    let mut pair = Pair::running();
+    pair.node(Backup).disk = Disk::Slow;
+    pair.kill(Master);
+    let taken = pair.counter(Backup);
+    // It dies before its tenure is on disk, and starts alone.
+    pair.power_off(Backup);
+    pair.node(Backup).disk = Disk::Works;
+    pair.restart(Backup);
+    pair.pass(WAIT);
+    assert_eq!(pair.view(Backup).status, Status::Running);
+    assert!(pair.counter(Backup) > taken);
+}
+
+#[test]
+fn a_takeover_starts_at_the_last_change_that_was_applied() {
+    let mut pair = Pair::running();
+    pair.replicates = false;
+    pair.write(Master, 20);
+    pair.kill(Master);
+    let led = pair.node(Backup).effects.iter().rev().find_map(|effect| match effect {
+        Effect::Lead(lineage) => lineage.forks().last().copied(),
+        _ => None,
+    });
+    assert_eq!(led.map(|fork| (fork.at, fork.epoch.node)), Some((500, Backup.id())));
+}
+
+#[test]
+fn epochs_stay_different_through_many_troubles() {
+    // The fixture asserts that no epoch is led twice.
+    let mut pair = Pair::running();
+    for round in 0..30 {
+        let who = if round % 2 == 0 { Master } else { Backup };
+        match round % 5 {
+            0 => pair.cut(),
+            1 => pair.power_off(who),
+            2 => pair.kill(who),
+            3 => pair.stop(who),
+            _ => pair.lose_link(),
+        }
+        pair.pass(FAILOVER + WAIT);
+        for who in [Master, Backup] {
+            if !pair.node(who).up {
+                pair.restart(who);
+            }
+        }
+        if round % 3 != 0 {
+            pair.connect();
+        }
+        pair.pass(WAIT * 2);
+        let running = [Master, Backup].map(|who| pair.view(who).status == Status::Running);
+        assert!(running.contains(&true), "nobody runs in round {round}");
+        assert!(round % 3 == 0 || running != [true, true], "two run in round {round}");
+    }
+}

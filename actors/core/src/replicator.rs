@@ -1,0 +1,349 @@
+//! Keeping the two tag tables equal, and answering writes.
+//!
+//! One machine a node, beside its [`TagTable`]. Whoever *leads* numbers changes and *feeds* them to the other, which
+//! *follows*. First sync, catch-up after a short loss, and live updates are one mechanism: the outbox of the table.
+//! One file a chapter: `writes` (what clients and sources write), `feeding`, `following`, `divergence` (what only one
+//! side has), `forwarding` (writes made at the Standby).
+
+mod divergence;
+mod feeding;
+mod following;
+mod forwarding;
+mod io;
+#[cfg(test)]
+mod tests;
+mod writes;
+
+pub use divergence::{DivergenceReport, DivergentTag};
+pub use io::{Published, ReplicatorView, TagEffect, TagInput, WriteOrder};
+
+use crate::arbiter::{Input, Leader, TagFacts};
+use crate::bulk::{Bulk, encode};
+use crate::lineage::Lineage;
+use crate::operations::Operations;
+use crate::protocol::Control;
+use crate::tags::{Divergent, TagTable};
+use crate::types::{Epoch, Millis, Seq, SyncPhase, UnixMillis};
+use feeding::Feeding;
+use following::Following;
+use forwarding::Forwarding;
+use writes::{Pendings, Waiting};
+
+/// A disk that failed is tried again after this time.
+const STORE_AGAIN_MS: u64 = 1000;
+
+/// What the replicator must know of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplicatorSettings {
+    /// A write waits so long for the peer's word.
+    pub replication_timeout_ms: u64,
+    /// A write waits so long for the end of a switch.
+    pub switch_timeout_ms: u64,
+    /// How often two tables in sync are compared anew.
+    pub verify_every_ms: u64,
+}
+
+/// Whether this node numbers changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It takes writes.
+    Leading,
+    /// It takes none for the moment: a switch is under way, or it is being found out who runs.
+    Quiesced,
+    /// The peer leads, or nobody does.
+    Standby,
+}
+
+/// The time of an input: monotonic, and of the wall for changes that bring none.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For deadlines.
+    pub mono: Millis,
+    /// For time stamps.
+    pub wall: UnixMillis,
+}
+
+/// The state machine beside a tag table.
+pub struct Replicator {
+    settings: ReplicatorSettings,
+    role: Role,
+    lineage: Lineage,
+    /// The bulk connection is up.
+    lane: bool,
+    /// The control connection is up.
+    linked: bool,
+    /// Everything up to here is held, of the leader's changes; of a leader see [`Replicator::applied`].
+    followed_to: Seq,
+    /// Retained tags were found on disk up to here, and nothing was followed or led since.
+    restored_to: Seq,
+    stored_to: Seq,
+    stores_under_way: u32,
+    /// So many of them are of the lineage before the present one: their positions mean nothing any more.
+    old_stores: u32,
+    /// The disk fails: when to try again.
+    store_again_at: Option<Millis>,
+    awaited: Option<Seq>,
+    leader: Option<Leader>,
+    following: Option<Following>,
+    feeding: Option<Feeding>,
+    operations: Operations,
+    pendings: Pendings,
+    waiting: Waiting,
+    forwarding: Forwarding,
+    divergent: Vec<Divergent>,
+    divergent_fork: Seq,
+    held_divergent: divergence::Held,
+    mismatches: u32,
+    next_sync: u64,
+    updates_total: u64,
+    /// A client was told `replicated: false` although the follower was in sync: it has caught up when it applied, and
+    /// stored, up to here.
+    lag_mark: Option<(Seq, Seq)>,
+    effects: Vec<TagEffect>,
+}
+
+impl Replicator {
+    /// Beside a table that was restored from disk: `lineage` and `durable` as found there.
+    pub fn new(settings: ReplicatorSettings, lineage: Lineage, durable: Seq) -> Self {
+        Self {
+            settings,
+            role: Role::Standby,
+            lineage,
+            lane: false,
+            linked: false,
+            followed_to: 0,
+            restored_to: durable,
+            stored_to: durable,
+            stores_under_way: 0,
+            old_stores: 0,
+            store_again_at: None,
+            awaited: None,
+            leader: None,
+            following: None,
+            feeding: None,
+            operations: Operations::default(),
+            pendings: Pendings::default(),
+            waiting: Waiting::default(),
+            forwarding: Forwarding::default(),
+            divergent: Vec::new(),
+            divergent_fork: 0,
+            held_divergent: divergence::Held::default(),
+            mismatches: 0,
+            next_sync: 1,
+            updates_total: 0,
+            lag_mark: None,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and says what is to be done, in this order.
+    pub fn handle(&mut self, table: &mut TagTable, input: TagInput<'_>, now: Now) -> Vec<TagEffect> {
+        match input {
+            TagInput::Lead(lineage) => self.lead(table, lineage, now),
+            TagInput::Quiesce => self.quiesce(table),
+            TagInput::Resume => self.resume(table, now),
+            TagInput::RefuseWaiting => self.refuse_waiting(),
+            TagInput::StandBy => self.stand_by(table),
+            TagInput::Follow(leader) => self.follow(table, leader, now),
+            TagInput::AwaitApplied(seq) => self.awaited = Some(seq),
+            TagInput::LaneUp => self.lane_up(table, now),
+            TagInput::LaneDown => self.lane_down(table),
+            TagInput::LinkUp => self.linked = true,
+            TagInput::LinkDown => self.link_down(),
+            TagInput::Frame(body) => self.frame(table, body, now),
+            TagInput::Write(order) => self.write(table, writes::Origin::Here(order.ticket), order, now),
+            TagInput::Forward(forward) => self.forwarded_here(table, forward, now),
+            TagInput::Forwarded { id, outcome } => self.take_back(table, id, outcome, now),
+            TagInput::Publish(updates) => self.publish(table, updates),
+            TagInput::Persisted(result) => self.persisted(table, result, now.mono),
+            TagInput::Tick => {}
+        }
+        self.pump(table, now);
+        self.settle(table, now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`TagInput::Tick`] is wanted next.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let feeding = self.feeding.as_ref().and_then(Feeding::deadline);
+        let following = self.following.as_ref().and_then(Following::deadline);
+        let pending = self.pendings.deadline();
+        let store = if self.stores_under_way == 0 { self.store_again_at } else { None };
+        [feeding, following, pending, store, self.waiting.deadline(), self.forwarding.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether this node takes writes and values of sources now.
+    pub fn leads(&self) -> bool {
+        self.role == Role::Leading
+    }
+
+    /// Where the table stands, for arbitration.
+    pub fn facts(&self, table: &TagTable) -> TagFacts {
+        TagFacts {
+            applied: self.applied(table),
+            durable: self.durable(table),
+            last: table.last_seq(),
+            leader: self.leader.as_ref().map_or(Epoch::NONE, |leader| leader.lineage.epoch()),
+            phase: self.following.as_ref().map_or(SyncPhase::None, Following::phase),
+            in_sync: self.following.as_ref().is_some_and(Following::in_sync),
+            lagging: self.lag_mark.is_some(),
+        }
+    }
+
+    /// What is shown of the replication.
+    pub fn view(&self, table: &TagTable, now: Millis) -> ReplicatorView {
+        let mut view = ReplicatorView {
+            phase: SyncPhase::None,
+            progress: 0.0,
+            local_seq: self.applied(table),
+            peer_seq: 0,
+            lag_updates: 0,
+            lag_ms: 0,
+            updates_total: self.updates_total,
+            mismatches: self.mismatches,
+        };
+        if let Some(feeding) = &self.feeding {
+            feeding.show(table, now, &mut view);
+        } else if let Some(following) = &self.following {
+            following.show(&mut view);
+        }
+        view
+    }
+
+    /// Answers what is due.
+    fn settle(&mut self, table: &TagTable, now: Now) {
+        self.answer_pending(table, now.mono);
+        self.refuse_waiting_since(now.mono);
+        self.forwards_in_time(now.mono);
+        self.store_again(table, now.mono);
+        self.request_again(table, now.mono);
+        if let Some(seq) = self.awaited
+            && self.applied(table) >= seq
+        {
+            self.awaited = None;
+            self.tell_facts(table);
+        }
+    }
+
+    fn lead(&mut self, table: &mut TagTable, lineage: Lineage, now: Now) {
+        self.lineage = lineage;
+        self.leader = None;
+        self.following = None;
+        self.restored_to = 0;
+        self.end_feeding(table);
+        self.role = Role::Leading;
+        self.unite_own(table, now);
+        // United values of sources are last usable too.
+        table.begin_tenure();
+        self.take_waiting(table, now);
+    }
+
+    fn quiesce(&mut self, table: &TagTable) {
+        if self.role == Role::Leading {
+            self.role = Role::Quiesced;
+        }
+        self.effects.push(TagEffect::ToArbiter(Input::Quiesced { last: table.last_seq() }));
+    }
+
+    fn resume(&mut self, table: &mut TagTable, now: Now) {
+        if self.role == Role::Quiesced {
+            self.role = Role::Leading;
+            self.unite_held(table, now);
+            self.take_waiting(table, now);
+        }
+    }
+
+    fn stand_by(&mut self, table: &mut TagTable) {
+        if self.role != Role::Standby {
+            self.followed_to = table.last_seq();
+            self.end_feeding(table);
+            self.role = Role::Standby;
+        }
+    }
+
+    fn lane_up(&mut self, table: &mut TagTable, now: Now) {
+        self.lane = true;
+        self.request_sync(table, now.mono);
+    }
+
+    fn lane_down(&mut self, table: &mut TagTable) {
+        self.lane = false;
+        self.end_feeding(table);
+        if self.following.take().is_some() {
+            self.tell_facts(table);
+        }
+    }
+
+    fn link_down(&mut self) {
+        self.linked = false;
+        self.leader = None;
+        self.lose_forwards();
+        self.forget_peers_writes();
+    }
+
+    /// Everything up to here is held: by a leader all there is.
+    fn applied(&self, table: &TagTable) -> Seq {
+        match self.role {
+            Role::Standby => self.followed_to,
+            Role::Leading | Role::Quiesced => table.last_seq(),
+        }
+    }
+
+    /// Retained tags are on disk up to here.
+    fn durable(&self, table: &TagTable) -> Seq {
+        if self.all_stored() { self.applied(table).max(self.restored_to) } else { self.stored_to }
+    }
+
+    fn all_stored(&self) -> bool {
+        self.stores_under_way == 0 && self.store_again_at.is_none()
+    }
+
+    fn persisted(&mut self, table: &TagTable, result: Result<Seq, String>, now: Millis) {
+        self.stores_under_way = self.stores_under_way.saturating_sub(1);
+        let of_old_lineage = self.old_stores > 0;
+        self.old_stores = self.old_stores.saturating_sub(1);
+        match result {
+            Ok(seq) => {
+                // What failed before went with it.
+                self.store_again_at = None;
+                if !of_old_lineage {
+                    self.stored_to = self.stored_to.max(seq);
+                }
+            }
+            Err(reason) => {
+                self.store_again_at = Some(now.plus(STORE_AGAIN_MS));
+                self.fail_retained(&reason);
+            }
+        }
+        if self.all_stored() {
+            self.stored_to = self.applied(table);
+        }
+        self.acknowledge(table);
+    }
+
+    fn store_again(&mut self, table: &TagTable, now: Millis) {
+        if self.store_again_at.is_some_and(|at| now >= at) && self.stores_under_way == 0 {
+            self.stores_under_way = 1;
+            self.effects.push(TagEffect::Persist { durable: self.applied(table), items: Vec::new() });
+        }
+    }
+
+    fn tell_facts(&mut self, table: &TagTable) {
+        self.effects.push(TagEffect::ToArbiter(Input::Tags(self.facts(table))));
+    }
+
+    fn send_frame(&mut self, message: &Bulk) {
+        match encode(message) {
+            Ok(frame) => self.effects.push(TagEffect::ToLane(frame)),
+            // Every message is built within its limits; should one not be, the peer must not wait for it.
+            Err(_) => self.effects.push(TagEffect::CloseLane),
+        }
+    }
+
+    fn send_control(&mut self, message: Control) {
+        self.effects.push(TagEffect::ToPeer(message));
+    }
+}

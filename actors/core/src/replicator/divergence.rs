@@ -1,0 +1,152 @@
+//! Changes that only one side has past the point where both parted: united, never dropped in silence.
+
+use std::sync::Arc;
+
+use super::writes::stored_form;
+use super::{Now, Replicator, Role, TagEffect};
+use crate::bulk::{Bulk, DIVERGENT_PER_FRAME};
+use crate::tags::{Divergent, TagTable, United};
+use crate::types::{Seq, UnixMillis};
+use crate::value::Sample;
+
+/// What became of the changes that only one side had.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DivergenceReport {
+    /// When they were united.
+    pub at: UnixMillis,
+    /// The last change that both sides had.
+    pub fork: Seq,
+    /// Tags of which one side's value gave way to the other's.
+    pub tags: Vec<DivergentTag>,
+}
+
+/// A tag that had two values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DivergentTag {
+    /// Its path.
+    pub path: Arc<str>,
+    /// The value that it has now: the newer one by source time.
+    pub survived: Sample,
+    /// The value that gave way.
+    pub gave_way: Sample,
+}
+
+/// The peer's changes, until this node can take them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    sync: u64,
+    fork: Seq,
+    items: Vec<(Arc<str>, Sample)>,
+    complete: bool,
+}
+
+impl Replicator {
+    /// Before the leader's values replace them: this node's own changes past `fork`.
+    pub(super) fn keep_divergent(&mut self, table: &TagTable, fork: Seq) {
+        let new = table.divergent(fork);
+        if self.divergent.is_empty() {
+            self.divergent_fork = fork;
+            self.divergent = new;
+            return;
+        }
+        // Some of an earlier parting were not handed over yet: the newer change of a tag counts.
+        self.divergent_fork = self.divergent_fork.min(fork);
+        for change in new {
+            match self.divergent.iter_mut().find(|kept| kept.id == change.id) {
+                Some(kept) if change.sample.time >= kept.sample.time => *kept = change,
+                Some(_) => {}
+                None => self.divergent.push(change),
+            }
+        }
+    }
+
+    /// Gives them to the Running leader.
+    pub(super) fn hand_over_divergent(&mut self, table: &TagTable) {
+        let Some(sync) = self.following.as_ref().map(super::Following::sync) else { return };
+        let items: Vec<_> = self.divergent.iter().filter_map(|change| named(table, change)).collect();
+        let mut chunks = items.chunks(DIVERGENT_PER_FRAME).peekable();
+        while let Some(chunk) = chunks.next() {
+            let more = chunks.peek().is_some();
+            self.send_frame(&Bulk::Divergent { sync, fork: self.divergent_fork, items: chunk.to_vec(), more });
+        }
+    }
+
+    /// This node leads now: it takes its own changes that its last leader did not have.
+    pub(super) fn unite_own(&mut self, table: &mut TagTable, now: Now) {
+        let own = std::mem::take(&mut self.divergent);
+        let items: Vec<_> = own.iter().filter_map(|change| named(table, change)).collect();
+        self.unite(table, items, self.divergent_fork, now);
+        self.unite_held(table, now);
+    }
+
+    /// The follower's changes that this node does not have.
+    pub(super) fn others_changes(
+        &mut self,
+        table: &mut TagTable,
+        sync: u64,
+        fork: Seq,
+        items: Vec<(Arc<str>, Sample)>,
+        more: bool,
+        now: Now,
+    ) {
+        if self.feeding.as_ref().is_none_or(|feeding| !feeding.is_of(sync)) {
+            return;
+        }
+        if self.held_divergent.sync != sync {
+            self.held_divergent = Held { sync, fork, items: Vec::new(), complete: false };
+        }
+        let room = table.catalog().len().saturating_sub(self.held_divergent.items.len());
+        self.held_divergent.items.extend(items.into_iter().take(room));
+        self.held_divergent.complete = !more;
+        if self.role == Role::Leading {
+            self.unite_held(table, now);
+        }
+    }
+
+    /// A sync begins: what came of an earlier one and is not complete comes again.
+    pub(super) fn forget_half_of_divergent(&mut self) {
+        if !self.held_divergent.complete {
+            self.held_divergent = Held::default();
+        }
+    }
+
+    pub(super) fn unite_held(&mut self, table: &mut TagTable, now: Now) {
+        if !self.held_divergent.complete {
+            return;
+        }
+        let Held { sync, fork, items, .. } = std::mem::take(&mut self.held_divergent);
+        let count = items.len() as u64;
+        self.unite(table, items, fork, now);
+        if self.feeding.is_some() {
+            self.send_frame(&Bulk::DivergentTaken { sync, count });
+        }
+    }
+
+    fn unite(&mut self, table: &mut TagTable, items: Vec<(Arc<str>, Sample)>, fork: Seq, now: Now) {
+        let mut tags = Vec::new();
+        let mut retained = Vec::new();
+        for (path, sample) in items {
+            let Some(id) = table.catalog().find(&path) else { continue };
+            let Some(own) = table.raw(id).cloned() else { continue };
+            match table.unite(id, sample.clone(), fork) {
+                United::Equal => {}
+                United::Taken(seq) => {
+                    self.updates_total += 1;
+                    if table.is_retained(id) {
+                        retained.extend(stored_form(table, id, seq));
+                    }
+                    tags.push(DivergentTag { path, survived: sample, gave_way: own });
+                }
+                United::KeptOwn(own) => tags.push(DivergentTag { path, survived: own, gave_way: sample }),
+            }
+        }
+        self.persist(table.last_seq(), retained);
+        if !tags.is_empty() {
+            self.effects.push(TagEffect::Report(DivergenceReport { at: now.wall, fork, tags }));
+        }
+    }
+}
+
+fn named(table: &TagTable, change: &Divergent) -> Option<(Arc<str>, Sample)> {
+    table.catalog().get(change.id).map(|tag| (tag.path.clone(), change.sample.clone()))
+}

@@ -1,0 +1,232 @@
+//! What only one side changed, after both were apart.
+
+use super::pair::*;
+use crate::bulk::Bulk;
+use crate::replicator::TagInput;
+
+/// A and B were in sync, were cut apart, and both led since.
+fn apart() -> Pair {
+    let mut pair = Pair::in_sync([small(), many(100)].concat());
+    pair.write(A, "a", 1);
+    pair.settle();
+    pair.cut();
+    pair.lead(B);
+    pair
+}
+
+fn at(pair: &mut Pair, node: usize, path: &str, value: i64, time: i64) {
+    pair.write_items(node, None, vec![item_at(path, value, time)]);
+}
+
+/// A gives way: it follows B.
+fn meet(pair: &mut Pair) {
+    pair.input(A, TagInput::StandBy);
+    pair.connect();
+    pair.follow(A);
+}
+
+fn hand_overs(pair: &Pair, from: usize) -> usize {
+    pair.nodes[from].messages_under_way().iter().filter(|message| matches!(message, Bulk::Divergent { .. })).count()
+}
+
+#[test]
+fn the_newer_by_source_time_survives_and_the_report_tells_the_other() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 50_000);
+    at(&mut pair, B, "a", 20, 60_000);
+    at(&mut pair, A, "b", 10, 60_000);
+    at(&mut pair, B, "b", 20, 50_000);
+    at(&mut pair, A, "r", 7, 50_000);
+    at(&mut pair, B, "s", 8, 50_000);
+    at(&mut pair, A, "c", 5, 50_000);
+    at(&mut pair, B, "c", 5, 50_000);
+    at(&mut pair, A, "text", 0, 0);
+    meet(&mut pair);
+    pair.settle();
+    pair.assert_in_sync(A);
+    for node in &pair.nodes {
+        let values = ["a", "b", "c", "r", "s"].map(|path| node.int(path));
+        assert_eq!(values, [20, 10, 5, 7, 8]);
+        let on_disk = ["r", "s"].map(|path| node.disk[path].0.clone());
+        assert_eq!(on_disk, [node.sample("r"), node.sample("s")]);
+    }
+    assert_eq!(pair.nodes[A].reports, []);
+    let [report] = &pair.nodes[B].reports[..] else { panic!("one report: {:?}", pair.nodes[B].reports) };
+    assert_eq!(report.fork, 1);
+    let tags: Vec<_> = report.tags.iter().map(|tag| (&*tag.path, &tag.survived, &tag.gave_way)).collect();
+    let [a, b, r] = tags[..] else { panic!("{tags:?}") };
+    let values = |(path, survived, gave_way): (&str, &crate::value::Sample, &crate::value::Sample)| {
+        (path.to_owned(), survived.time.0, gave_way.time.0)
+    };
+    assert_eq!(values(a), ("a".into(), 60_000, 50_000));
+    assert_eq!(values(b), ("b".into(), 60_000, 50_000));
+    assert_eq!(values(r), ("r".into(), 50_000, 0));
+}
+
+#[test]
+fn what_only_the_new_leader_changed_is_no_divergence() {
+    let mut pair = apart();
+    pair.write(B, "a", 2);
+    meet(&mut pair);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert!(pair.nodes.iter().all(|node| node.reports.is_empty()));
+}
+
+#[test]
+fn a_leader_takes_what_it_did_not_change_even_with_an_older_time() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 5);
+    meet(&mut pair);
+    pair.settle();
+    assert_eq!((pair.nodes[A].int("a"), pair.nodes[B].int("a")), (10, 10));
+}
+
+#[test]
+fn many_changes_go_in_parts_and_are_all_united() {
+    let mut pair = apart();
+    for index in 0..100 {
+        pair.write(A, &format!("t{index}"), index + 1);
+    }
+    meet(&mut pair);
+    pair.deliver_all(A);
+    pair.deliver(B);
+    assert_eq!(hand_overs(&pair, A), 3);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!(pair.nodes[B].reports.len(), 1);
+    assert_eq!(pair.nodes[B].reports[0].tags.len(), 100);
+    assert_eq!(pair.nodes[B].int("t99"), 100);
+}
+
+#[test]
+fn what_was_not_taken_when_the_lane_broke_is_handed_over_again() {
+    for frames in 0..5 {
+        let mut pair = apart();
+        for index in 0..100 {
+            pair.write(A, &format!("t{index}"), index + 1);
+        }
+        meet(&mut pair);
+        pair.deliver_all(A);
+        pair.deliver(B);
+        for _ in 0..frames {
+            pair.deliver(A);
+        }
+        pair.lose_lane();
+        pair.settle();
+        pair.assert_in_sync(A);
+        assert_eq!(pair.nodes[B].reports.len(), 1, "{frames}");
+        assert_eq!((pair.nodes[B].int("t0"), pair.nodes[B].int("t99")), (1, 100));
+        pair.lose_lane();
+        pair.deliver_all(A);
+        pair.deliver_all(B);
+        assert_eq!(hand_overs(&pair, A), 0, "what was taken is forgotten");
+    }
+}
+
+#[test]
+fn half_a_hand_over_is_not_mixed_with_that_of_a_restarted_peer() {
+    let mut pair = apart();
+    for index in 0..100 {
+        pair.write(A, &format!("t{index}"), index + 1);
+    }
+    pair.write(A, "r", 7);
+    pair.write(B, "b", 1);
+    meet(&mut pair);
+    pair.deliver_all(A);
+    pair.deliver(B);
+    pair.deliver(A);
+    pair.deliver(A);
+    pair.restart(A);
+    pair.connect();
+    pair.follow(A);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!(pair.nodes[B].int("t0"), 0, "it was never handed over completely, and its node has lost it");
+}
+
+#[test]
+fn changes_are_handed_over_only_to_a_leader_that_runs_and_united_at_lead() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 60_000);
+    at(&mut pair, B, "b", 20, 60_000);
+    pair.input(A, TagInput::StandBy);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow_as(A, false);
+    pair.deliver_all(A);
+    pair.deliver_all(B);
+    assert_eq!(hand_overs(&pair, A), 0);
+    pair.settle();
+    assert!(pair.nodes[A].facts().in_sync);
+    assert_eq!((pair.nodes[A].int("a"), pair.nodes[A].int("b")), (1, 20), "the donor's data");
+    pair.lose_lane();
+    pair.settle();
+    pair.lead(A);
+    assert_eq!((pair.nodes[A].int("a"), pair.nodes[A].int("b")), (10, 20));
+    assert_eq!(pair.nodes[A].reports.len(), 1);
+    pair.follow(B);
+    pair.settle();
+    pair.assert_in_sync(B);
+    assert_eq!(pair.nodes[B].reports, []);
+}
+
+#[test]
+fn a_donor_that_runs_after_all_is_given_them() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 60_000);
+    pair.input(A, TagInput::StandBy);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow_as(A, false);
+    pair.settle();
+    pair.lead(B);
+    pair.follow(A);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!(pair.nodes[B].int("a"), 10);
+}
+
+#[test]
+fn a_leader_in_the_middle_of_a_switch_takes_them_when_it_goes_on() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 60_000);
+    pair.input(B, TagInput::Quiesce);
+    let last = pair.nodes[B].table.last_seq();
+    meet(&mut pair);
+    pair.settle();
+    assert_eq!(pair.nodes[B].table.last_seq(), last, "it promised no further change");
+    pair.input(B, TagInput::Resume);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!(pair.nodes[B].int("a"), 10);
+}
+
+#[test]
+fn a_follower_that_leads_before_its_leader_took_them_unites_them_itself() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 60_000);
+    meet(&mut pair);
+    pair.deliver_all(A);
+    pair.deliver_all(B);
+    pair.cut();
+    pair.lead(A);
+    assert_eq!(pair.nodes[A].int("a"), 10);
+}
+
+#[test]
+fn a_restarted_leader_brings_back_what_its_disk_holds_and_the_other_never_got() {
+    let mut pair = Pair::in_sync(small());
+    pair.write(A, "a", 1);
+    pair.settle();
+    pair.write(A, "r", 7);
+    pair.restart(A);
+    pair.lead(B);
+    pair.write(B, "a", 2);
+    pair.connect();
+    pair.follow(A);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!((pair.nodes[B].int("r"), pair.nodes[A].int("a")), (7, 2));
+    assert_eq!(pair.nodes[B].reports.len(), 1);
+}

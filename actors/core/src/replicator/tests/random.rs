@@ -1,0 +1,296 @@
+//! Random runs: whatever happens to connections, disks and roles, both end equal and no answer was a lie.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::pair::*;
+use crate::protocol::{ItemResult, WriteOutcome};
+use crate::replicator::TagInput;
+use crate::value::Value;
+
+const TAGS: [&str; 6] = ["a", "b", "c", "r", "s", "d"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, usize),
+    /// A write of all tags under an operation id, or its repetition.
+    Operation(usize, u8),
+    Deliver(usize),
+    Tell(usize),
+    Disk(usize),
+    DiskFails(usize),
+    Wait(u64),
+    Cut,
+    LoseLane,
+    Connect,
+    /// While cut: this node takes Running, whatever the other does.
+    Takeover(usize),
+    Switch,
+    AbortedSwitch,
+    /// In quiet only, so that nothing is lost that nobody else has.
+    Restart(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 0..2_usize;
+    prop_oneof![
+        12 => (node.clone(), 0..TAGS.len()).prop_map(|(at, tag)| Step::Write(at, tag)),
+        3 => (node.clone(), 0..4_u8).prop_map(|(at, id)| Step::Operation(at, id)),
+        20 => node.clone().prop_map(Step::Deliver),
+        8 => node.clone().prop_map(Step::Tell),
+        8 => node.clone().prop_map(Step::Disk),
+        1 => node.clone().prop_map(Step::DiskFails),
+        4 => prop_oneof![Just(1_u64), Just(60), Just(600), Just(70_000)].prop_map(Step::Wait),
+        1 => Just(Step::Cut),
+        1 => Just(Step::LoseLane),
+        4 => Just(Step::Connect),
+        1 => node.clone().prop_map(Step::Takeover),
+        1 => Just(Step::Switch),
+        1 => Just(Step::AbortedSwitch),
+        1 => node.prop_map(Step::Restart),
+    ]
+}
+
+struct Run {
+    pair: Pair,
+    leading: [bool; 2],
+    next_value: i64,
+    /// What each write that was not answered yet wrote.
+    open: BTreeMap<(usize, u64), Vec<(usize, i64)>>,
+    operations: BTreeMap<u8, i64>,
+    /// When a running node was first seen to hold each value: forwarded writes are done later than they were made.
+    seen: BTreeMap<i64, u64>,
+    /// The values of each tag that were answered as done.
+    done: [Vec<i64>; TAGS.len()],
+    refused: Vec<i64>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let tags = TAGS.map(|path| if matches!(path, "r" | "s") { retained(path) } else { tag(path) });
+        let mut pair = Pair::connected(tags.to_vec());
+        pair.fast_disks = false;
+        Self {
+            pair,
+            leading: [true, false],
+            next_value: 0,
+            open: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            done: [const { Vec::new() }; TAGS.len()],
+            refused: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        self.pair.now += 1;
+        match *step {
+            Step::Write(at, tag) => {
+                self.next_value += 1;
+                let ticket = self.pair.write(at, TAGS[tag], self.next_value);
+                self.open.insert((at, ticket), vec![(tag, self.next_value)]);
+            }
+            Step::Operation(at, id) => self.operation(at, id),
+            Step::Deliver(from) => drop(self.pair.deliver(from)),
+            Step::Tell(from) => drop(self.pair.tell(from)),
+            Step::Disk(at) => drop(self.pair.disk_answers_once(at)),
+            Step::DiskFails(at) if !self.pair.nodes[at].disk_queue.is_empty() => self.pair.disk_fails(at),
+            Step::Wait(ms) => self.pair.wait(ms),
+            Step::Cut => self.pair.cut(),
+            Step::LoseLane if self.pair.lane_up => self.pair.lose_lane(),
+            Step::Connect if !self.pair.link_up => self.meet(),
+            Step::Takeover(at) if !self.pair.link_up && !self.leading[at] => {
+                self.leading[at] = true;
+                self.pair.lead(at);
+            }
+            Step::Switch if self.follower_in_sync() => self.switch(),
+            Step::AbortedSwitch => {
+                if let Some(leader) = self.leader() {
+                    self.pair.input(leader, TagInput::Quiesce);
+                    self.next_value += 1;
+                    let ticket = self.pair.write(leader, TAGS[0], self.next_value);
+                    self.open.insert((leader, ticket), vec![(0, self.next_value)]);
+                    self.pair.input(leader, TagInput::Resume);
+                }
+            }
+            Step::Restart(at) => self.restart(at),
+            _ => {}
+        }
+        self.check();
+    }
+
+    fn operation(&mut self, at: usize, id: u8) {
+        let first = *self.operations.entry(id).or_insert_with(|| {
+            self.next_value += TAGS.len() as i64;
+            self.next_value
+        });
+        let values: Vec<_> = (0..TAGS.len()).map(|tag| (tag, first - TAGS.len() as i64 + tag as i64 + 1)).collect();
+        // As old as can be: done on both sides of a cut, it gives way to every other write.
+        let items = values.iter().map(|(tag, value)| item_at(TAGS[*tag], *value, 1)).collect();
+        self.pair.write_as(at, &format!("op{id}"), items);
+    }
+
+    fn leader(&self) -> Option<usize> {
+        (0..2).find(|at| self.leading[*at] && !self.leading[1 - at])
+    }
+
+    fn follower_in_sync(&self) -> bool {
+        self.pair.link_up && self.leader().is_some_and(|leader| self.pair.nodes[1 - leader].facts().in_sync)
+    }
+
+    /// The connections are up again: one stays Running, and the other one follows.
+    fn meet(&mut self) {
+        self.pair.connect();
+        match self.leading {
+            [true, true] => {
+                self.pair.input(A, TagInput::Quiesce);
+                self.pair.input(B, TagInput::StandBy);
+                self.leading[B] = false;
+                self.pair.lead(A);
+                self.pair.follow(B);
+            }
+            [true, false] => self.pair.follow(B),
+            _ => self.pair.follow(A),
+        }
+    }
+
+    fn switch(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        self.pair.input(leader, TagInput::Quiesce);
+        while self.pair.deliver(leader) || self.pair.deliver(1 - leader) {}
+        if !self.follower_in_sync() {
+            return self.pair.input(leader, TagInput::Resume);
+        }
+        self.pair.lead(1 - leader);
+        self.pair.input(leader, TagInput::StandBy);
+        self.pair.follow(leader);
+        self.leading = [leader == B, leader == A];
+    }
+
+    fn restart(&mut self, at: usize) {
+        if !self.follower_in_sync() {
+            return;
+        }
+        self.quiet();
+        self.check();
+        self.pair.restart(at);
+        self.pair.fast_disks = false;
+        self.open.retain(|(node, _), _| *node != at);
+        self.leading[at] = false;
+        if !self.leading[1 - at] {
+            self.leading[1 - at] = true;
+            self.pair.lead(1 - at);
+        }
+        self.meet();
+    }
+
+    /// Everything arrives, disks work, and nobody is disturbed.
+    fn quiet(&mut self) {
+        if !self.pair.link_up {
+            self.meet();
+        }
+        self.pair.fast_disks = true;
+        for _ in 0..4 {
+            self.pair.disk_answers(A);
+            self.pair.disk_answers(B);
+            self.pair.wait_and_settle(6_000);
+        }
+        self.pair.fast_disks = false;
+    }
+
+    /// No answer is a lie, and no queue grows.
+    fn check(&mut self) {
+        for at in [A, B] {
+            let mut of_sync = BTreeMap::new();
+            for batch in self.pair.nodes[at].batches_under_way() {
+                *of_sync.entry(batch.sync).or_insert(0) += 1;
+            }
+            assert!(of_sync.values().all(|count| *count <= 8), "{of_sync:?}");
+            assert!(self.pair.nodes[at].control.len() <= 1_000);
+            let facts = self.pair.nodes[at].facts();
+            assert!(facts.applied <= facts.last, "{facts:?}");
+        }
+        for at in (0..2).filter(|at| self.leading[*at]) {
+            for path in TAGS {
+                let when = self.seen.len() as u64 + 1;
+                self.seen.entry(self.pair.nodes[at].int(path)).or_insert(when);
+            }
+        }
+        let answered: Vec<_> =
+            self.open.keys().copied().filter(|(at, id)| self.pair.answer(*at, *id).is_some()).collect();
+        for key in answered {
+            let values = self.open.remove(&key).unwrap();
+            match self.pair.answer(key.0, key.1).unwrap() {
+                WriteOutcome::Done { results, replicated } => {
+                    assert!(results.iter().all(|result| *result == ItemResult::Good));
+                    for (tag, value) in values {
+                        self.done[tag].push(value);
+                        if *replicated {
+                            self.check_replicated(TAGS[tag], value);
+                        }
+                    }
+                }
+                WriteOutcome::Refused(refusal) => {
+                    use crate::protocol::WriteRefusal::{Busy, NotRunning, Switching};
+                    if !matches!(refusal, Busy | NotRunning(_) | Switching) {
+                        continue;
+                    }
+                    self.refused.extend(values.iter().map(|(_, value)| *value));
+                }
+            }
+        }
+    }
+
+    /// Whether a node that holds `held` has, or had, `value`.
+    fn covers(&self, held: i64, value: i64) -> bool {
+        let when = |value, unseen| self.seen.get(&value).copied().unwrap_or(unseen);
+        // Records of operations do not go with divergent changes: after two nodes ran apart a repetition may be done anew.
+        let of_operation = |first: &i64| (first - TAGS.len() as i64 + 1..=*first).contains(&held);
+        self.operations.values().any(of_operation) || when(held, u64::MAX) >= when(value, 0)
+    }
+
+    fn check_replicated(&self, path: &str, value: i64) {
+        for node in &self.pair.nodes {
+            let held = node.int(path);
+            assert!(self.covers(held, value), "{path} is {held} and {value} was replicated");
+            if matches!(path, "r" | "s") {
+                let Value::Int64(on_disk) = node.disk[path].0.value else { panic!("no number") };
+                assert!(self.covers(on_disk, value), "{path} is {on_disk} on disk and {value} was replicated");
+            }
+        }
+    }
+
+    fn end(mut self) {
+        self.quiet();
+        self.check();
+        assert!(self.open.is_empty(), "every write is answered: {:?}", self.open);
+        let leader = self.leader().unwrap();
+        self.pair.assert_in_sync(1 - leader);
+        for (tag, path) in TAGS.iter().enumerate() {
+            let value = self.pair.nodes[leader].int(path);
+            assert!(!self.refused.contains(&value), "{path} is {value}, which was refused");
+            if self.operations.is_empty() {
+                let lost = self.done[tag].iter().find(|done| !self.covers(value, **done));
+                assert_eq!(lost, None, "{path} is {value}");
+            }
+        }
+        for node in &self.pair.nodes {
+            assert!(node.lane.is_empty() && node.control.is_empty() && !node.closed_lane);
+            assert_eq!(node.facts().durable, node.facts().applied);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_end_equal_and_no_answer_was_a_lie(steps in prop::collection::vec(step(), 1..150)) {
+        let mut run = Run::new();
+        for step in &steps {
+            run.take(step);
+        }
+        run.end();
+    }
+}

@@ -1,0 +1,28 @@
+//! The actors of a hotpair node: thin shells around the machines of `hotpair-core`.
+//!
+//! | actor | thread | shell around |
+//! |---|---|---|
+//! | [`supervisor`] | its own | `core::restart`; starts, watches and restarts the others |
+//! | [`peer_link`] | control | `core::greeting`, `core::wire`; owns connecting and accepting |
+//! | [`heartbeat`] | control | `core::failure_detector` |
+//! | [`state_arbiter`] | control | `core::arbiter` |
+//! | [`tag_replicator`] | data | `core::replicator` beside `core::tags` |
+//! | [`license_checker`] | leaf | `core::license` |
+//!
+//! What an actor must not lose when it is restarted stands in [`shared`] and is lent to it.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod directory;
+pub mod durable;
+pub mod gate;
+pub mod heartbeat;
+pub mod license_checker;
+pub mod link;
+pub mod messages;
+pub mod peer_link;
+pub mod shared;
+pub mod state_arbiter;
+pub mod supervised;
+pub mod supervisor;
+pub mod tag_replicator;

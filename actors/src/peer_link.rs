@@ -1,0 +1,361 @@
+//! Makes the connection to the peer: the Master accepts, the Backup connects. On the control thread.
+//!
+//! What stands of a connection is in [`crate::link`]; this actor only makes it, and tells everybody when it comes or goes.
+
+mod greet;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Supervised, WrapFuture};
+use hotpair_core::arbiter::Input;
+use hotpair_core::protocol::{Control, Refusal};
+use hotpair_core::replicator::TagInput;
+use hotpair_core::types::Mode;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::directory::names::PEER_LINK;
+use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened};
+use crate::shared::Shared;
+use greet::Outcome;
+
+/// So many connections may be at their greeting; the oldest gives way, so that the true peer always gets its turn.
+const MAX_GREETING: usize = 64;
+/// The first pause of a Backup before it connects again; it doubles up to the last one.
+const FIRST_PAUSE_MS: u64 = 2;
+/// A returned Master is met within 100 ms.
+const LAST_PAUSE_MS: u64 = 64;
+/// How often the process of a lost peer is asked whether it lives, and how long its answer may take.
+const ASK_ALIVE_EVERY_MS: u64 = 20;
+const ASK_ALIVE_WITHIN_MS: u64 = 200;
+
+/// Shell around [`hotpair_core::greeting`] and [`hotpair_core::wire`].
+pub struct PeerLink {
+    shared: Arc<Shared>,
+    sessions: u64,
+    /// The peer's address for proofs of death answered once, so that its refusal means something.
+    alive_at: Option<String>,
+    /// The Backup's tasks that connect, of this incarnation.
+    connecting: Option<JoinHandle<()>>,
+    lane: Option<JoinHandle<()>>,
+}
+
+impl PeerLink {
+    /// The link of a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, sessions: 0, alive_at: None, connecting: None, lane: None }
+    }
+
+    /// Numbers that nobody guesses by chance: a bulk connection must name one.
+    fn next_session(&mut self) -> u64 {
+        self.sessions += 1;
+        let mut bits = self.shared.settings.boot.0 ^ self.sessions.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)).max(1)
+    }
+
+    fn accept(&mut self, ctx: &mut Context<Self>) {
+        let listener = match self.shared.listener.as_ref().map(std::net::TcpListener::try_clone) {
+            Some(Ok(listener)) => TcpListener::from_std(listener),
+            Some(Err(error)) => Err(error),
+            None => return,
+        };
+        let listener = match listener {
+            Ok(listener) => Arc::new(listener),
+            Err(error) => {
+                tracing::error!("the link's port cannot be used: {error}");
+                return;
+            }
+        };
+        let shared = self.shared.clone();
+        let me = ctx.address();
+        let seed = self.next_session();
+        // Bound to this incarnation: a restarted actor accepts anew.
+        ctx.spawn(accept_all(shared, listener, me, seed).into_actor(self));
+    }
+
+    fn announce(&self, up: bool) {
+        let directory = &self.shared.directory;
+        if let Some(tags) = directory.tag_replicator() {
+            tags.do_send(TagsHappened(if up { TagInput::LinkUp } else { TagInput::LinkDown }));
+        }
+        if let Some(heartbeat) = directory.heartbeat() {
+            heartbeat.do_send(LinkChanged { up });
+        }
+        if let Some(checker) = &*directory.license_checker.read() {
+            checker.do_send(LinkChanged { up });
+        }
+        if !up && let Some(arbiter) = directory.state_arbiter() {
+            arbiter.do_send(Happened(Input::LinkDown));
+        }
+    }
+
+    fn refused(shared: &Shared, refusal: Refusal) {
+        if greet::lasts(&refusal) && !shared.link.is_up() {
+            let reason = refusal.reason.clone();
+            if shared.link.set_refused(refusal) {
+                tracing::warn!("connection refused: {reason}");
+                shared.changed();
+            }
+        } else {
+            tracing::warn!("connection refused: {}", refusal.reason);
+        }
+    }
+
+    /// The Backup's endless attempt, and the Master's question whether a lost Backup's process lives.
+    fn seek(&mut self, ctx: &mut Context<Self>) {
+        if let Some(old) = self.connecting.take() {
+            old.abort();
+        }
+        if *self.shared.exited().borrow() {
+            return;
+        }
+        let shared = self.shared.clone();
+        let me = ctx.address();
+        match self.shared.settings.mode {
+            Mode::Backup => self.connecting = Some(actix_rt::spawn(connect(shared, me))),
+            Mode::Master => {
+                if let Some(alive_at) = self.alive_at.clone() {
+                    self.connecting = Some(actix_rt::spawn(watch_for_death(shared, alive_at)));
+                }
+            }
+            Mode::Independent => {}
+        }
+    }
+
+    /// Whether the peer's address for proofs of death answers while the peer surely lives.
+    fn try_alive_at(&mut self, alive_at: String, ctx: &mut Context<Self>) {
+        self.alive_at = None;
+        if self.shared.settings.mode != Mode::Master || alive_at.parse::<SocketAddr>().is_err() {
+            return;
+        }
+        let attempt = async move {
+            let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
+            let answered = tokio::time::timeout(limit, TcpStream::connect(&alive_at)).await.is_ok_and(|c| c.is_ok());
+            answered.then_some(alive_at)
+        };
+        ctx.spawn(attempt.into_actor(self).map(|alive_at, this, _| this.alive_at = alive_at));
+    }
+}
+
+impl Actor for PeerLink {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        match self.shared.settings.mode {
+            Mode::Master => self.accept(ctx),
+            Mode::Backup if !self.shared.link.is_up() => self.seek(ctx),
+            Mode::Backup | Mode::Independent => {}
+        }
+    }
+}
+
+impl Supervised for PeerLink {}
+
+impl Drop for PeerLink {
+    fn drop(&mut self) {
+        for task in [self.connecting.take(), self.lane.take()].into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl Handler<Greeted> for PeerLink {
+    type Result = ();
+
+    fn handle(&mut self, message: Greeted, ctx: &mut Self::Context) {
+        let Greeted { stream, received, greeting, session, remarks } = message;
+        if *self.shared.exited().borrow() {
+            // This node said goodbye: closing the connection says it again.
+            return;
+        }
+        if let Some(task) = self.connecting.take() {
+            task.abort();
+        }
+        if self.shared.link.is_up() {
+            // The peer came again before this node noticed that it was gone.
+            self.announce(false);
+        }
+        for remark in &remarks {
+            tracing::warn!("{remark}");
+        }
+        let alive_at = greeting.alive_at.clone();
+        tracing::info!(peer = %greeting.node, mode = %greeting.mode, version = greeting.version, "connected to the peer");
+        self.shared.link.take(&self.shared, stream, received, greeting.clone(), session, remarks);
+        self.announce(true);
+        if let Some(arbiter) = self.shared.directory.state_arbiter() {
+            arbiter.do_send(Happened(Input::LinkUp(greeting)));
+        }
+        self.try_alive_at(alive_at, ctx);
+        if self.shared.settings.mode == Mode::Backup {
+            if let Some(old) = self.lane.take() {
+                old.abort();
+            }
+            self.lane = Some(actix_rt::spawn(keep_lane(self.shared.clone(), session)));
+        }
+        self.shared.changed();
+    }
+}
+
+impl Handler<LinkEnded> for PeerLink {
+    type Result = ();
+
+    fn handle(&mut self, LinkEnded { generation, reason }: LinkEnded, ctx: &mut Self::Context) {
+        if self.shared.link.ended(generation) {
+            tracing::info!("the connection to the peer ended: {reason}");
+            self.announce(false);
+            self.seek(ctx);
+            self.shared.changed();
+        }
+    }
+}
+
+impl Handler<DropLink> for PeerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: DropLink, _: &mut Self::Context) {
+        self.shared.link.drop_connection();
+    }
+}
+
+impl Handler<Probe> for PeerLink {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {
+        self.shared.directory.answered(PEER_LINK, self.shared.clock.now());
+    }
+}
+
+async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<PeerLink>, seed: u64) {
+    let mut greeting: Vec<JoinHandle<()>> = Vec::new();
+    let mut session = seed;
+    loop {
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: those that greet will end soon.
+                tracing::warn!("a connection cannot be accepted: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        greeting.retain(|task| !task.is_finished());
+        if greeting.len() >= MAX_GREETING {
+            greeting.remove(0).abort();
+        }
+        session = session.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F).max(1);
+        let (shared, me, session) = (shared.clone(), me.clone(), session);
+        greeting.push(actix_rt::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let limit = shared.settings.connect_timeout_ms;
+            match greet::within(limit, greet::answer(&shared, stream, session)).await {
+                Outcome::Linked { stream, received, greeting, session, remarks } => {
+                    me.do_send(Greeted { stream, received, greeting, session, remarks });
+                }
+                Outcome::Lane { stream, received } => open_lane(&shared, stream, received, None),
+                Outcome::Refused(refusal) => PeerLink::refused(&shared, refusal),
+                Outcome::Broken(reason) => tracing::warn!(%from, "connection without a greeting: {reason}"),
+            }
+        }));
+    }
+}
+
+/// Connects until the link stands.
+async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
+    let (host, port) = &shared.settings.master;
+    let limit = Duration::from_millis(shared.settings.connect_timeout_ms);
+    let mut pause = FIRST_PAUSE_MS;
+    let was_linked = shared.link.greeting().is_some();
+    shared.link.set_trying(true);
+    loop {
+        match tokio::time::timeout(limit, TcpStream::connect((host.as_str(), *port))).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                match greet::within(shared.settings.connect_timeout_ms, greet::ask(&shared, stream)).await {
+                    Outcome::Linked { stream, received, greeting, session, remarks } => {
+                        me.do_send(Greeted { stream, received, greeting, session, remarks });
+                        return;
+                    }
+                    Outcome::Refused(refusal) => {
+                        PeerLink::refused(&shared, refusal);
+                        pause = LAST_PAUSE_MS * 8;
+                    }
+                    Outcome::Broken(reason) => tracing::debug!("no greeting of the Master: {reason}"),
+                    Outcome::Lane { .. } => {}
+                }
+            }
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused && was_linked => {
+                if let Some(arbiter) = shared.directory.state_arbiter() {
+                    let _ = arbiter.send(Happened(Input::ProvenDead)).await;
+                }
+            }
+            Ok(Err(error)) => tracing::debug!("the Master cannot be reached: {error}"),
+            Err(_) => tracing::debug!("the Master does not answer"),
+        }
+        sleep(Duration::from_millis(pause + jitter_ms(&shared, pause))).await;
+        pause = (pause * 2).min(LAST_PAUSE_MS);
+    }
+}
+
+/// Up to half of `pause`, so that two nodes never stay in step.
+fn jitter_ms(shared: &Shared, pause: u64) -> u64 {
+    (shared.clock.now_us().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) % (pause / 2 + 1)
+}
+
+/// At the Master: a Backup's process whose HTTP port refuses connections is dead.
+async fn watch_for_death(shared: Arc<Shared>, alive_at: String) {
+    let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
+    loop {
+        if let Ok(Err(error)) = tokio::time::timeout(limit, TcpStream::connect(&alive_at)).await
+            && error.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            if let Some(arbiter) = shared.directory.state_arbiter() {
+                let _ = arbiter.send(Happened(Input::ProvenDead)).await;
+            }
+            return;
+        }
+        sleep(Duration::from_millis(ASK_ALIVE_EVERY_MS)).await;
+    }
+}
+
+/// At the Backup: keeps the bulk connection of link `session` up as long as that link stands.
+async fn keep_lane(shared: Arc<Shared>, session: u64) {
+    let (host, port) = shared.settings.master.clone();
+    let limit = Duration::from_millis(shared.settings.connect_timeout_ms);
+    let mut pause = FIRST_PAUSE_MS;
+    while shared.link.session() == Some(session) {
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(limit, TcpStream::connect((host.as_str(), port))).await {
+            let _ = stream.set_nodelay(true);
+            let Ok(join) = hotpair_core::wire::encode_control(&Control::JoinBulk { session }) else { return };
+            if stream.write_all(&join).await.is_ok() {
+                let (closed, ended) = oneshot::channel();
+                let opened = shared.clock.now();
+                open_lane(&shared, stream, Vec::new(), Some(closed));
+                let _ = ended.await;
+                if shared.clock.now().since(opened) > 1000 {
+                    pause = FIRST_PAUSE_MS;
+                }
+            }
+        }
+        sleep(Duration::from_millis(pause)).await;
+        pause = (pause * 2).min(LAST_PAUSE_MS * 8);
+    }
+}
+
+fn open_lane(shared: &Shared, stream: TcpStream, received: Vec<u8>, closed: Option<oneshot::Sender<()>>) {
+    // It moves to the data thread, where another runtime waits for it.
+    match stream.into_std() {
+        Ok(stream) => {
+            if let Some(tags) = shared.directory.tag_replicator() {
+                tags.do_send(OpenLane { stream, received, closed });
+            }
+        }
+        Err(error) => tracing::warn!("a bulk connection was lost on its way: {error}"),
+    }
+}

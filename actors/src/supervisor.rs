@@ -1,0 +1,255 @@
+//! Starts the actors, each on its thread; watches, and escalates. On a thread of its own.
+//!
+//! A panic or a stop is mended in place (see [`crate::supervised`]). A hang is found here, by a probe that is not
+//! answered: a leaf is replaced; an actor that the pair depends on makes the node hand over and end its process.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
+use actix_rt::{Arbiter, System};
+use hotpair_core::arbiter::Input;
+use hotpair_core::types::Millis;
+use tokio::sync::oneshot;
+
+use crate::directory::{ActorState, PROBE_EVERY_MS, names};
+use crate::heartbeat::Heartbeat;
+use crate::license_checker::LicenseChecker;
+use crate::messages::{ActorEnded, ClearFault, Happened, Probe};
+use crate::peer_link::PeerLink;
+use crate::shared::Shared;
+use crate::state_arbiter::StateArbiter;
+use crate::supervised;
+use crate::tag_replicator::TagReplicator;
+
+/// Owner of all other actors.
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    /// A hung essential actor was found: since when the node hands over.
+    handing_over: Option<Millis>,
+    disk_trouble: Option<String>,
+    leaf: Option<Arbiter>,
+}
+
+/// Starts all actors of a node. To be called inside a [`System`]. When it returns, every address is known and the
+/// node's rules are at work.
+pub async fn start(shared: Arc<Shared>) {
+    let control = Arbiter::new();
+    let data = Arbiter::new();
+    let directory = &shared.directory;
+    let tags = on(&data, &shared, names::TAG_REPLICATOR, TagReplicator::new).await;
+    let arbiter = on(&control, &shared, names::STATE_ARBITER, StateArbiter::new).await;
+    let heartbeat = on(&control, &shared, names::HEARTBEAT, Heartbeat::new).await;
+    // Those that send come after those that receive.
+    if let (Some(tags), Some(arbiter), Some(heartbeat)) = (tags, arbiter, heartbeat) {
+        let _ = directory.tag_replicator.set(tags);
+        let _ = directory.state_arbiter.set(arbiter.clone());
+        let _ = directory.heartbeat.set(heartbeat);
+        arbiter.do_send(Happened(Input::Start));
+    }
+    let own = Arbiter::new();
+    if let Some(supervisor) = on(&own, &shared, names::SUPERVISOR, Supervisor::new).await {
+        let _ = directory.supervisor.set(supervisor);
+    }
+    if let Some(link) = on(&control, &shared, names::PEER_LINK, PeerLink::new).await {
+        let _ = directory.peer_link.set(link);
+    }
+}
+
+/// Starts an actor on that thread.
+async fn on<A>(
+    place: &Arbiter,
+    shared: &Arc<Shared>,
+    name: &'static str,
+    make: impl FnOnce(Arc<Shared>) -> A + Send + 'static,
+) -> Option<Addr<A>>
+where
+    A: Actor<Context = Context<A>> + Supervised,
+{
+    let (tell, told) = oneshot::channel();
+    let shared = shared.clone();
+    place.spawn_fn(move || {
+        let lent = shared.clone();
+        let _ = tell.send(supervised::start(&shared, name, |_| make(lent)));
+    });
+    told.await.ok()
+}
+
+impl Supervisor {
+    /// The supervisor of a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, handing_over: None, disk_trouble: None, leaf: None }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now = self.shared.clock.now();
+        self.shared.directory.supervisor_beat.store(now.0, Ordering::Relaxed);
+        self.probe(now);
+        self.look_for_hangs(now);
+        self.look_at_disk();
+        ctx.run_later(Duration::from_millis(PROBE_EVERY_MS), Self::tick);
+    }
+
+    /// Asks each actor whether it works; one that has not answered yet is not asked again.
+    fn probe(&self, now: Millis) {
+        let directory = &self.shared.directory;
+        let ask = |name: &'static str, send: &dyn Fn()| {
+            let mut due = false;
+            directory.update(name, |snapshot| {
+                if snapshot.probed_at.is_none() {
+                    snapshot.probed_at = Some(now);
+                    due = true;
+                }
+            });
+            if due {
+                send();
+            }
+        };
+        if let Some(actor) = directory.state_arbiter() {
+            ask(names::STATE_ARBITER, &|| actor.do_send(Probe));
+        }
+        if let Some(actor) = directory.heartbeat() {
+            ask(names::HEARTBEAT, &|| actor.do_send(Probe));
+        }
+        if let Some(actor) = directory.peer_link() {
+            ask(names::PEER_LINK, &|| actor.do_send(Probe));
+        }
+        if let Some(actor) = directory.tag_replicator() {
+            ask(names::TAG_REPLICATOR, &|| actor.do_send(Probe));
+        }
+        if let Some(actor) = &*directory.license_checker.read() {
+            ask(names::LICENSE_CHECKER, &|| actor.do_send(Probe));
+        }
+    }
+
+    fn look_for_hangs(&mut self, now: Millis) {
+        let limit = self.shared.settings.hang_after_ms;
+        let shared = self.shared.clone();
+        let hangs =
+            |name: &'static str| shared.directory.snapshot(name).probed_at.is_some_and(|at| now.since(at) >= limit);
+        if hangs(names::LICENSE_CHECKER) {
+            self.shared.directory.update(names::LICENSE_CHECKER, |snapshot| {
+                snapshot.hangs += 1;
+                snapshot.probed_at = None;
+                snapshot.last_error = "it did not answer; another one took its place".into();
+            });
+            tracing::error!(actor = names::LICENSE_CHECKER, "actor hangs: it is replaced");
+            self.start_leaf();
+        }
+        let Some(name) = names::ESSENTIAL.into_iter().find(|name| hangs(name)) else { return };
+        if let Some(since) = self.handing_over {
+            let patience = self.shared.settings.switch_timeout_ms * 2;
+            if now.since(since) >= patience {
+                self.shared.die(format!("the actor {name} hangs and Running could not be handed over"));
+            }
+            return;
+        }
+        self.handing_over = Some(now);
+        let reason = format!("the actor {name} hangs");
+        self.shared.directory.update(name, |snapshot| {
+            snapshot.state = ActorState::Hanging;
+            snapshot.hangs += 1;
+            snapshot.last_error = "it did not answer".into();
+        });
+        tracing::error!(actor = name, "actor hangs: this node hands over and ends its process");
+        if name == names::TAG_REPLICATOR {
+            // Without it nothing can be handed over in order: the peer takes over from what it has.
+            return self.shared.die(reason);
+        }
+        self.hand_over(reason);
+    }
+
+    /// A clean stop for a bad reason: the process ends afterwards.
+    fn hand_over(&self, reason: String) {
+        if let Some(arbiter) = self.shared.directory.state_arbiter() {
+            arbiter.do_send(Happened(Input::Shutdown { reason: reason.clone() }));
+        }
+        let shared = self.shared.clone();
+        actix_rt::spawn(async move {
+            let mut exited = shared.exited();
+            let _ = exited.wait_for(|exited| *exited).await;
+            shared.link.close().await;
+            shared.die(reason);
+        });
+    }
+
+    fn look_at_disk(&mut self) {
+        let trouble = self.shared.disk.trouble();
+        if trouble == self.disk_trouble {
+            return;
+        }
+        if let Some(trouble) = &trouble {
+            tracing::error!("{trouble}");
+        } else {
+            tracing::info!("the disk works again");
+        }
+        self.disk_trouble.clone_from(&trouble);
+        if let Some(arbiter) = self.shared.directory.state_arbiter() {
+            arbiter.do_send(Happened(Input::Disk(trouble)));
+        }
+    }
+
+    fn start_leaf(&mut self) {
+        let place = Arbiter::new();
+        let shared = self.shared.clone();
+        place.spawn_fn(move || {
+            let lent = shared.clone();
+            let address = supervised::start(&shared, names::LICENSE_CHECKER, |_| LicenseChecker::new(lent));
+            *shared.directory.license_checker.write() = Some(address);
+        });
+        // One that hangs keeps its thread until it wakes, and ends then.
+        if let Some(old) = self.leaf.replace(place) {
+            old.stop();
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if self.leaf.is_none() {
+            self.start_leaf();
+        }
+        self.tick(ctx);
+    }
+}
+
+impl Supervised for Supervisor {}
+
+impl Handler<ActorEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ActorEnded { name, panic, keeps_failing }: ActorEnded, _: &mut Self::Context) {
+        self.shared.changed();
+        if keeps_failing && let Some(arbiter) = self.shared.directory.state_arbiter() {
+            let what = panic.unwrap_or_else(|| "it stops".into());
+            arbiter.do_send(Happened(Input::Fault(Some(format!("the actor {name} keeps failing ({what})")))));
+        }
+    }
+}
+
+impl Handler<ClearFault> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: ClearFault, _: &mut Self::Context) {
+        for (name, _) in self.shared.directory.snapshots() {
+            self.shared.directory.update(name, |snapshot| {
+                if snapshot.state == ActorState::KeepsFailing {
+                    snapshot.state = ActorState::Working;
+                }
+            });
+        }
+        if let Some(arbiter) = self.shared.directory.state_arbiter() {
+            arbiter.do_send(Happened(Input::Fault(None)));
+        }
+    }
+}
+
+/// Ends the [`System`] that the actors run in.
+pub fn stop() {
+    if let Some(system) = System::try_current() {
+        system.stop();
+    }
+}

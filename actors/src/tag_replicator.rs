@@ -1,0 +1,230 @@
+//! The one owner of the tags: takes writes and sources' values, and keeps the peer's table equal. On the data thread.
+
+mod lane;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
+use hotpair_core::protocol::{WriteOutcome, WriteRefusal};
+use hotpair_core::replicator::{TagEffect, TagInput, WriteOrder};
+use hotpair_core::types::Millis;
+use tokio::sync::oneshot;
+
+use crate::directory::names::TAG_REPLICATOR;
+use crate::durable::{Done, DurableTenure, RetainedBatch};
+use crate::messages::{Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, Write};
+use crate::shared::Shared;
+use lane::Lane;
+
+/// Messages that may wait. Clients whose write does not fit wait outside.
+const MAILBOX: usize = 4096;
+
+/// Shell around [`hotpair_core::replicator`] and [`hotpair_core::tags`].
+pub struct TagReplicator {
+    shared: Arc<Shared>,
+    lane: Option<Lane>,
+    lanes: u64,
+    clients: HashMap<u64, oneshot::Sender<WriteOutcome>>,
+    next_ticket: u64,
+    armed: Option<Millis>,
+}
+
+impl TagReplicator {
+    /// The tag replicator of a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, lane: None, lanes: 0, clients: HashMap::new(), next_ticket: 1, armed: None }
+    }
+
+    fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
+        let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
+        let effects = {
+            let mut replicator = self.shared.replicator.lock();
+            let mut table = self.shared.table.write();
+            let effects = replicator.handle(&mut table, input, self.shared.clock.both());
+            self.shared.set_facts(replicator.facts(&table));
+            let deadline = replicator.next_deadline();
+            drop(table);
+            drop(replicator);
+            self.arm(deadline, ctx);
+            effects
+        };
+        if opens {
+            self.shared.gate.open();
+            self.shared.changed();
+        }
+        for effect in effects {
+            self.act(effect, ctx);
+        }
+    }
+
+    fn arm(&mut self, deadline: Option<Millis>, ctx: &mut Context<Self>) {
+        let Some(deadline) = deadline else { return };
+        if self.armed.is_some_and(|armed| armed <= deadline && armed > self.shared.clock.now()) {
+            return;
+        }
+        self.armed = Some(deadline);
+        ctx.run_later(self.shared.clock.until(deadline), move |this, ctx| {
+            if this.armed == Some(deadline) {
+                this.armed = None;
+            }
+            this.hear(TagInput::Tick, ctx);
+        });
+    }
+
+    fn act(&mut self, effect: TagEffect, ctx: &mut Context<Self>) {
+        match effect {
+            TagEffect::ToLane(frame) => {
+                if self.lane.as_ref().is_some_and(|lane| !lane.send(frame)) {
+                    self.close_lane("the peer does not read what it is sent", ctx);
+                }
+            }
+            TagEffect::CloseLane => self.close_lane("the peer sent what cannot be understood", ctx),
+            TagEffect::ToPeer(message) => self.shared.tell_peer(message),
+            TagEffect::Answer { ticket, outcome } => {
+                if let Some(client) = self.clients.remove(&ticket) {
+                    let _ = client.send(outcome);
+                }
+            }
+            TagEffect::Persist { durable, items } => {
+                self.shared.disk.store_retained(RetainedBatch { durable, items }, stored(ctx.address(), durable));
+            }
+            TagEffect::Adopt { lineage, durable } => {
+                // The counters on disk only grow: zeros leave them as they are.
+                let tenure = DurableTenure { last_counter: lineage.epoch().counter, lineage, reserved: 0 };
+                self.shared.disk.adopt(tenure, durable, stored(ctx.address(), durable));
+            }
+            TagEffect::Report(report) => report::store(&self.shared, &report),
+            TagEffect::ToArbiter(input) => {
+                if let Some(arbiter) = self.shared.directory.state_arbiter() {
+                    arbiter.do_send(Happened(input));
+                }
+            }
+        }
+    }
+
+    fn close_lane(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        if self.lane.take().is_some() {
+            tracing::info!("the bulk connection ended: {reason}");
+            self.hear(TagInput::LaneDown, ctx);
+        }
+    }
+
+    /// A node that was stopped finds out here, before its heartbeat has noticed.
+    fn stood_still(&self) -> bool {
+        !self.shared.gate.is_fresh(self.shared.clock.now())
+    }
+}
+
+/// Told by the disk's thread.
+fn stored(owner: Addr<TagReplicator>, durable: u64) -> Done {
+    Box::new(move |result| {
+        let result = result.map(|()| durable).map_err(|error| error.to_string());
+        owner.do_send(TagsHappened(TagInput::Persisted(result)));
+    })
+}
+
+impl Actor for TagReplicator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.armed = None;
+        self.hear(TagInput::Tick, ctx);
+    }
+}
+
+impl Supervised for TagReplicator {
+    /// Between two messages nothing is lost. What a panic left undone the peer notices by a fresh connection.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.lane = None;
+        self.armed = None;
+        let mut replicator = self.shared.replicator.lock();
+        let mut table = self.shared.table.write();
+        let _ = replicator.handle(&mut table, TagInput::LaneDown, self.shared.clock.both());
+    }
+}
+
+impl Handler<TagsHappened> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, TagsHappened(input): TagsHappened, ctx: &mut Self::Context) {
+        if matches!(input, TagInput::LinkDown) {
+            self.close_lane("the link is lost", ctx);
+        }
+        self.hear(input, ctx);
+    }
+}
+
+impl Handler<Write> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, Write { items, operation, reply }: Write, ctx: &mut Self::Context) {
+        if self.stood_still() {
+            let refusal = WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into());
+            let _ = reply.send(WriteOutcome::Refused(refusal));
+            return;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.clients.insert(ticket, reply);
+        self.hear(TagInput::Write(WriteOrder { ticket, operation, items }), ctx);
+    }
+}
+
+impl Handler<Publish> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, Publish { updates, reply }: Publish, ctx: &mut Self::Context) {
+        let open = self.shared.gate.is_open(self.shared.clock.now());
+        if open {
+            self.hear(TagInput::Publish(updates), ctx);
+        }
+        let _ = reply.send(open);
+    }
+}
+
+impl Handler<OpenLane> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, OpenLane { stream, received, closed }: OpenLane, ctx: &mut Self::Context) {
+        self.close_lane("there is a newer one", ctx);
+        self.lanes += 1;
+        match Lane::open(stream, received, closed, self.lanes, ctx.address()) {
+            Ok(lane) => {
+                self.lane = Some(lane);
+                self.hear(TagInput::LaneUp, ctx);
+            }
+            Err(error) => tracing::warn!("the bulk connection cannot be used: {error}"),
+        }
+    }
+}
+
+impl Handler<LaneFrame> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, LaneFrame { generation, body }: LaneFrame, ctx: &mut Self::Context) {
+        if self.lane.as_ref().is_some_and(|lane| lane.generation == generation) {
+            self.hear(TagInput::Frame(&body), ctx);
+        }
+    }
+}
+
+impl Handler<LaneEnded> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, LaneEnded { generation, reason }: LaneEnded, ctx: &mut Self::Context) {
+        if self.lane.as_ref().is_some_and(|lane| lane.generation == generation) {
+            self.close_lane(&reason, ctx);
+        }
+    }
+}
+
+impl Handler<Probe> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {
+        self.shared.directory.answered(TAG_REPLICATOR, self.shared.clock.now());
+    }
+}

@@ -1,0 +1,98 @@
+//! The bulk connection's tasks, on the data thread.
+
+use std::io;
+
+use actix::Addr;
+use hotpair_core::wire::{self, Kind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+
+use super::TagReplicator;
+use crate::messages::{LaneEnded, LaneFrame};
+
+/// So many frames may wait for the socket: those of a whole exchange of tag lists. Batches are bounded by credit.
+const MAX_WAITING: usize = 32 * 1024;
+const READ_BYTES: usize = 256 * 1024;
+
+/// An open bulk connection. Dropping it closes the connection.
+pub(super) struct Lane {
+    pub generation: u64,
+    out: mpsc::Sender<Vec<u8>>,
+    /// Dropped to end the reading.
+    _alive: oneshot::Sender<()>,
+    /// Dropped to tell whoever made the connection.
+    _closed: Option<oneshot::Sender<()>>,
+}
+
+impl Lane {
+    pub(super) fn open(
+        stream: std::net::TcpStream,
+        received: Vec<u8>,
+        closed: Option<oneshot::Sender<()>>,
+        generation: u64,
+        owner: Addr<TagReplicator>,
+    ) -> io::Result<Self> {
+        let (read, write) = TcpStream::from_std(stream)?.into_split();
+        let (out, queue) = mpsc::channel(MAX_WAITING);
+        let (alive, ended) = oneshot::channel();
+        actix_rt::spawn(write_all(write, queue));
+        actix_rt::spawn(async move {
+            let reason = tokio::select! {
+                reason = read_all(read, received, generation, &owner) => reason,
+                _ = ended => return,
+            };
+            owner.do_send(LaneEnded { generation, reason });
+        });
+        Ok(Self { generation, out, _alive: alive, _closed: closed })
+    }
+
+    /// False: the peer does not read.
+    pub(super) fn send(&self, frame: Vec<u8>) -> bool {
+        self.out.try_send(frame).is_ok()
+    }
+}
+
+async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = queue.recv().await {
+        if socket.write_all(&frame).await.is_err() {
+            return;
+        }
+    }
+    let _ = socket.shutdown().await;
+}
+
+/// One frame at a time: what is not handled yet stays in the socket, and the peer waits.
+async fn read_all(
+    mut socket: OwnedReadHalf,
+    mut buffer: Vec<u8>,
+    generation: u64,
+    owner: &Addr<TagReplicator>,
+) -> String {
+    loop {
+        let mut used = 0;
+        loop {
+            match wire::decode(&buffer[used..], Kind::Bulk) {
+                Ok(None) => break,
+                Ok(Some(frame)) => {
+                    let body = frame.body.to_vec();
+                    used += frame.bytes;
+                    // A frame that was lost with a panic must not be passed over by a later one's watermark.
+                    if owner.send(LaneFrame { generation, body }).await.is_err() {
+                        return "a frame could not be handled".into();
+                    }
+                }
+                Err(error) => return error.to_string(),
+            }
+        }
+        buffer.drain(..used);
+        let filled = buffer.len();
+        buffer.resize(filled + READ_BYTES, 0);
+        match socket.read(&mut buffer[filled..]).await {
+            Ok(0) => return "closed by the peer".into(),
+            Ok(read) => buffer.truncate(filled + read),
+            Err(error) => return error.to_string(),
+        }
+    }
+}

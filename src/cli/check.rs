@@ -1,0 +1,62 @@
+//! `hotpair check`: reads everything a run would read and says what is wrong or unwise.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use crate::config::{Config, Problems, Project};
+
+/// What a check found.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// This node's settings; none when the file cannot be read.
+    pub config: Option<Config>,
+    /// The project; none when it cannot be read.
+    pub project: Option<Project>,
+    /// What is wrong or unwise.
+    pub problems: Problems,
+}
+
+impl CheckReport {
+    /// The exit status of the program: 0, also with warnings; 2 with errors.
+    pub fn exit_status(&self) -> u8 {
+        if self.problems.has_errors() { 2 } else { 0 }
+    }
+}
+
+/// Checks the configuration at `path` as `hotpair run` would read it in this environment. Show the report to print it.
+pub fn run(path: &Path, insecure: bool, environment: impl IntoIterator<Item = (OsString, OsString)>) -> CheckReport {
+    let (config, project, problems) = Config::read(path, insecure, environment);
+    CheckReport { config, project, problems }
+}
+
+impl fmt::Display for CheckReport {
+    /// The problems, one a line, and a summary.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.problems.iter() {
+            writeln!(f, "{problem}")?;
+        }
+        if let Some(config) = &self.config {
+            writeln!(f, "node {:?}, mode {}", config.node.name, config.redundancy.mode)?;
+        }
+        if let Some(project) = &self.project {
+            write!(f, "{}, ", count(project.catalog.len() - project.sources.len(), "tag"))?;
+            write!(f, "{}, ", count(project.alarms.len(), "alarm"))?;
+            f.write_str(&count(project.sources.len(), "source"))?;
+            for (index, source) in project.sources.iter().enumerate() {
+                let separator = if index == 0 { ": " } else { ", " };
+                write!(f, "{separator}{} ({})", source.name(), source.kind())?;
+            }
+            writeln!(f)?;
+        }
+        let (errors, warnings) = (self.problems.errors().count(), self.problems.warnings().count());
+        match (errors, warnings) {
+            (0, 0) => f.write_str("no problems"),
+            (errors, warnings) => write!(f, "{}, {}", count(errors, "error"), count(warnings, "warning")),
+        }
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

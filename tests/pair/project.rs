@@ -1,0 +1,70 @@
+//! Projects for the pair: `tags.csv` and `sources.toml`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files of `project/`, the same on both nodes.
+#[derive(Clone)]
+pub struct Project {
+    pub tags: String,
+    pub sources: String,
+}
+
+pub const HEADER: &str = "path,type,unit,description,writable,initial,retain\n";
+
+/// A retained tag of [`Project::memory_tags`] and [`Project::tennessee_eastman`].
+pub const SETPOINT: &str = "Plant/Operator/Setpoint";
+/// One that is not retained: it lives in memory only.
+pub const FLEETING: &str = "Plant/Operator/Fleeting";
+/// Counters, every second one retained.
+pub const COUNTERS: [&str; 4] =
+    ["Plant/Operator/Counter0", "Plant/Operator/Counter1", "Plant/Operator/Counter2", "Plant/Operator/Counter3"];
+
+impl Project {
+    /// Tags that only operators write.
+    pub fn memory_tags() -> Self {
+        Self { tags: format!("{HEADER}{}", operator_rows()), sources: String::new() }
+    }
+
+    /// The tags of `tests/data/tennessee-eastman/tags.csv`, fed by a replay that starts over at its end, and
+    /// the operator's own.
+    pub fn tennessee_eastman(file: &str, speed: f64) -> Self {
+        let mut tags = format!("{HEADER}{}", operator_rows());
+        let mut plant = csv::Reader::from_path(data("tags.csv")).expect("the Tennessee Eastman tags");
+        for row in plant.records() {
+            let row = row.expect("a row of the Tennessee Eastman tags");
+            let (path, description, unit, nominal, writable) = (&row[0], &row[1], &row[2], &row[3], &row[4]);
+            writeln!(tags, "{path},Float64,{unit},{description},{writable},{nominal},false").unwrap();
+        }
+        let sources = format!(
+            "[[source]]\nname = \"tennessee-eastman\"\ntype = \"replay\"\nfile = \"{}\"\ntime_column = \"hours\"\n\
+             time_unit = \"h\"\nspeed = {speed:?}\nrepeat = true\n",
+            data(file).display()
+        );
+        Self { tags, sources }
+    }
+
+    pub fn write_to(&self, dir: &Path) {
+        fs::create_dir_all(dir).unwrap();
+        fs::write(dir.join("tags.csv"), &self.tags).unwrap();
+        fs::write(dir.join("sources.toml"), &self.sources).unwrap();
+    }
+}
+
+fn operator_rows() -> String {
+    let mut rows = format!("{SETPOINT},Float64,bar,A retained setpoint,true,1.5,true\n");
+    writeln!(rows, "{FLEETING},Float64,bar,Lives in memory only,true,1.5,false").unwrap();
+    for (i, path) in COUNTERS.iter().enumerate() {
+        writeln!(rows, "{path},Int64,,A counter,true,0,{}", i % 2 == 0).unwrap();
+    }
+    rows.push_str("Plant/Operator/Enabled,Bool,,A switch,true,false,\n");
+    rows.push_str("Plant/Operator/Note,String,,A remark,true,,\n");
+    rows.push_str("Plant/Operator/Started,DateTime,,A time,true,,\n");
+    rows.push_str("Plant/Operator/ReadOnly,Float64,,Nobody may write it,false,7,\n");
+    rows
+}
+
+fn data(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tennessee-eastman").join(file)
+}

@@ -1,0 +1,193 @@
+//! Watches both nodes all the time and says at the end whether their epochs were sound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::http::Client;
+use super::node::{Node, Status};
+
+/// For how long both nodes may say Running.
+#[derive(Clone, Copy, Debug)]
+pub enum Overlap {
+    /// Never.
+    None,
+    /// No longer than this.
+    AtMostMs(u64),
+    /// The link was cut: nobody can know.
+    LinkWasCut,
+}
+
+/// What one node said at one moment.
+#[derive(Clone, Debug)]
+struct Sample {
+    node: &'static str,
+    asked: Instant,
+    answered: Instant,
+    /// None: the test killed or stopped the node here.
+    said: Option<Said>,
+}
+
+#[derive(Clone, Debug)]
+struct Said {
+    status: String,
+    id: String,
+    epoch: u64,
+    epoch_node: String,
+}
+
+/// Where samples go; the harness marks kills and stops in it.
+#[derive(Clone, Default)]
+pub struct Record(Arc<Mutex<Vec<Sample>>>);
+
+#[derive(Default)]
+pub struct Watch {
+    record: Record,
+    ended: Arc<AtomicBool>,
+    pollers: Vec<JoinHandle<()>>,
+}
+
+/// A node was Running in this epoch at least from `from` to `to`.
+#[derive(Debug)]
+struct Tenure {
+    node: &'static str,
+    epoch: (u64, String),
+    from: Instant,
+    to: Instant,
+}
+
+impl Record {
+    /// From here on the node cannot act: it was killed or stopped.
+    pub fn gone(&self, node: &'static str) {
+        let now = Instant::now();
+        self.push(Sample { node, asked: now, answered: now, said: None });
+    }
+
+    fn push(&self, sample: Sample) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    }
+
+    fn of(&self, node: &str) -> Vec<Sample> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|sample| sample.node == node).cloned().collect()
+    }
+}
+
+impl Watch {
+    pub fn record(&self) -> Record {
+        self.record.clone()
+    }
+
+    /// One thread a node: a stopped node that does not answer delays nobody.
+    pub fn start(mut self, nodes: &[&Node]) -> Self {
+        for node in nodes {
+            let (name, port, record, ended) = (node.name, node.http_port, self.record(), Arc::clone(&self.ended));
+            self.pollers.push(thread::spawn(move || poll(name, port, &record, &ended)));
+        }
+        self
+    }
+
+    pub fn stop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for poller in self.pollers.drain(..) {
+            poller.join().ok();
+        }
+    }
+
+    #[track_caller]
+    pub fn verify(&self, overlap: Overlap) {
+        let (master, backup) = (self.record.of("master"), self.record.of("backup"));
+        assert!(master.len() + backup.len() > 10, "the watch saw nearly nothing");
+        for samples in [&master, &backup] {
+            epochs_only_grow(samples);
+            running_in_own_epoch(samples);
+        }
+        no_epoch_on_two_nodes(master.iter().chain(&backup));
+        let limit = match overlap {
+            Overlap::None => Duration::ZERO,
+            Overlap::AtMostMs(ms) => Duration::from_millis(ms),
+            Overlap::LinkWasCut => return,
+        };
+        for mine in tenures(&master) {
+            for theirs in tenures(&backup) {
+                let (from, to) = (mine.from.max(theirs.from), mine.to.min(theirs.to));
+                let both = to.saturating_duration_since(from);
+                assert!(both <= limit, "both nodes were Running for at least {both:?}: {mine:?} and {theirs:?}");
+            }
+        }
+    }
+}
+
+fn poll(node: &'static str, port: u16, record: &Record, ended: &AtomicBool) {
+    let client = Client::with_time_limit(port, Duration::from_millis(500));
+    while !ended.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        if let Ok(reply) = client.try_get("/api/v1/redundancy/status")
+            && let Ok(status) = serde_json::from_str::<Status>(&reply.text)
+        {
+            let said = Said {
+                status: status.node.status,
+                id: status.node.id,
+                epoch: status.epoch,
+                epoch_node: status.epoch_node.unwrap_or_default(),
+            };
+            record.push(Sample { node, asked, answered: Instant::now(), said: Some(said) });
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[track_caller]
+fn epochs_only_grow(samples: &[Sample]) {
+    let mut highest = 0;
+    for sample in samples {
+        if let Some(said) = &sample.said {
+            assert!(said.epoch >= highest, "an epoch went back from {highest}: {sample:?}");
+            highest = said.epoch;
+        }
+    }
+}
+
+#[track_caller]
+fn running_in_own_epoch(samples: &[Sample]) {
+    for sample in samples {
+        if let Some(said) = sample.said.as_ref().filter(|said| said.status == "Running") {
+            assert_eq!(said.id, said.epoch_node, "a node runs in an epoch that it did not take: {sample:?}");
+        }
+    }
+}
+
+#[track_caller]
+fn no_epoch_on_two_nodes<'a>(samples: impl Iterator<Item = &'a Sample>) {
+    let mut runners: BTreeMap<(u64, &str), BTreeSet<&str>> = BTreeMap::new();
+    for sample in samples {
+        if let Some(said) = sample.said.as_ref().filter(|said| said.status == "Running") {
+            runners.entry((said.epoch, &said.epoch_node)).or_default().insert(sample.node);
+        }
+    }
+    for (epoch, nodes) in runners {
+        assert_eq!(nodes.len(), 1, "epoch {epoch:?} was Running on {nodes:?}");
+    }
+}
+
+/// A node that said Running in the same epoch twice, and was not stopped between, was Running from the first answer
+/// to the last question.
+fn tenures(samples: &[Sample]) -> Vec<Tenure> {
+    let mut tenures: Vec<Tenure> = Vec::new();
+    let mut open = false;
+    for sample in samples {
+        let Some(said) = sample.said.as_ref().filter(|said| said.status == "Running") else {
+            open = false;
+            continue;
+        };
+        let epoch = (said.epoch, said.epoch_node.clone());
+        match tenures.last_mut().filter(|last| open && last.epoch == epoch) {
+            Some(last) => last.to = sample.asked,
+            None => tenures.push(Tenure { node: sample.node, epoch, from: sample.answered, to: sample.answered }),
+        }
+        open = true;
+    }
+    tenures
+}

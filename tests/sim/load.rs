@@ -1,0 +1,291 @@
+//! What comes from outside: clients that write and press Switch, sources that publish, and everything that fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hotpair_core::arbiter::{Input, SwitchOrder};
+use hotpair_core::invariants;
+use hotpair_core::protocol::{WriteItem, WriteOutcome, WriteRefusal};
+use hotpair_core::quality::Quality;
+use hotpair_core::replicator::{Published, TagInput, WriteOrder};
+use hotpair_core::types::NodeId;
+use hotpair_core::value::Value;
+
+use crate::node::Mail;
+use crate::plan::{FAULTS, Fault, KEYS, SOURCES};
+use crate::world::{Event, World};
+
+/// Longer than every time-out and a slow disk together.
+const ANSWER_WITHIN_US: u64 = 12_000_000;
+
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub operation: Option<Arc<str>>,
+    pub keys: Vec<usize>,
+    pub value: i64,
+}
+
+#[derive(Default)]
+pub struct Load {
+    next: u64,
+    /// Not answered yet: at which process, since when.
+    pub writes: BTreeMap<u64, (Write, usize, u64, u64)>,
+    orders: BTreeMap<u64, (usize, u64, u64)>,
+}
+
+impl World {
+    fn someone(&mut self) -> Option<usize> {
+        let node = self.rng.range(0, 1) as usize;
+        [node, 1 - node].into_iter().find(|node| self.nodes[*node].process.is_some())
+    }
+
+    pub fn client(&mut self) {
+        let wait = self.rng.range(1_000, self.plan.write_every_us * 2);
+        self.after(wait, Event::Client);
+        let done = self.quiet_since.is_some_and(|since| self.now > since + 4_000_000);
+        let Some(node) = self.someone().filter(|_| !done) else { return };
+        self.load.next += 1;
+        let value = self.load.next as i64;
+        let operation = self.rng.percent(50).then(|| Arc::from(format!("operation-{value}")));
+        let first = self.rng.range(0, 3) as usize;
+        let keys = if self.rng.percent(20) { vec![first, (first + 1) % 4] } else { vec![first] };
+        self.send_write(node, Write { operation, keys, value });
+    }
+
+    pub fn send_write(&mut self, node: usize, write: Write) {
+        if self.nodes[node].process.is_none() {
+            return;
+        }
+        self.load.next += 1;
+        let ticket = self.load.next;
+        let items = write.keys.iter().map(|key| WriteItem {
+            path: KEYS[*key].into(),
+            value: Value::Int64(write.value),
+            quality: Quality::GOOD,
+            time: None,
+        });
+        let order = WriteOrder { ticket, operation: write.operation.clone(), items: items.collect() };
+        self.load.writes.insert(ticket, (write, node, self.nodes[node].boots, self.now));
+        self.mail(node, Mail::Tags(TagInput::Write(order)));
+    }
+
+    pub fn write_answered(&mut self, node: usize, ticket: u64, outcome: WriteOutcome) {
+        self.note(|| format!("{} answers write {ticket}: {outcome:?}", self.nodes[node].name));
+        let Some((write, ..)) = self.load.writes.remove(&ticket) else {
+            return self.check(invariants::answered("a write that was answered already", 1, 0));
+        };
+        let again = match &outcome {
+            WriteOutcome::Done { results, replicated } => {
+                self.oracle_answered(&write, results, *replicated);
+                self.rng.percent(10)
+            }
+            WriteOutcome::Refused(WriteRefusal::OutcomeUnknown) => self.rng.percent(90),
+            WriteOutcome::Refused(_) => self.rng.percent(30),
+        };
+        if again && write.operation.is_some() {
+            let node = self.rng.range(0, 1) as usize;
+            let later = self.rng.pick(&[0, 30_000, 800_000, 2_000_000]);
+            self.after(later, Event::Repeat(node, write));
+        }
+    }
+
+    pub fn switch_answered(&mut self, node: usize, request: u64, result: &Result<(), String>) {
+        self.note(|| format!("{} answers Switch {request}: {result:?}", self.nodes[node].name));
+        if self.load.orders.remove(&request).is_none() {
+            self.check(invariants::answered("a switch that was answered already", 1, 0));
+        }
+    }
+
+    pub fn source(&mut self, node: usize) {
+        let boot = self.nodes[node].boots;
+        let wait = self.rng.range(20_000, 200_000);
+        self.after(wait, Event::Source(node, boot));
+        if self.quiet_since.is_some_and(|since| self.now > since + 4_000_000) {
+            return;
+        }
+        let (catalog, time) = (self.nodes[node].catalog.clone(), self.nodes[node].wall(self.now));
+        let seen = self.now as f64;
+        let updates = SOURCES.iter().enumerate().filter_map(|(place, path)| {
+            let value = if place == 2 {
+                Value::String(format!("mode {}", self.now / 500_000).into())
+            } else {
+                Value::Float64(seen)
+            };
+            Some(Published { id: catalog.find(path)?, value, quality: Quality::GOOD, time })
+        });
+        let updates = updates.collect();
+        self.mail(node, Mail::Tags(TagInput::Publish(updates)));
+    }
+
+    pub fn press_switch(&mut self, node: usize) {
+        if self.nodes[node].process.is_none() {
+            return;
+        }
+        // Numbers of requests are their node's own: the peer must not mistake one for another.
+        self.load.next += 1;
+        let request = (1 << 40) + self.load.next;
+        let order =
+            SwitchOrder { request, expected_epoch: 0, to: NodeId(0), reason: "wish".into(), user: "operator".into() };
+        self.load.orders.insert(request, (node, self.nodes[node].boots, self.now));
+        self.mail(node, Mail::Arbiter(Input::Switch(order)));
+    }
+
+    /// Who waits too long?
+    pub fn check_answers(&mut self) {
+        let mut waiting = Vec::new();
+        let nodes = &self.nodes;
+        let there = |node: usize, boot: u64| nodes[node].process.is_some() && nodes[node].boots == boot;
+        self.load.writes.retain(|_, (_, node, boot, _)| there(*node, *boot));
+        self.load.orders.retain(|_, (node, boot, _)| there(*node, *boot));
+        for (ticket, (_, node, _, since)) in &self.load.writes {
+            waiting.push((format!("write {ticket}"), *node, *since));
+        }
+        for (request, (node, _, since)) in &self.load.orders {
+            waiting.push((format!("switch {request}"), *node, *since));
+        }
+        for (what, node, since) in waiting {
+            if self.nodes[node].works() && !self.nodes[node].disk.full {
+                self.check(invariants::answered(&what, self.now - since, ANSWER_WITHIN_US));
+            }
+        }
+    }
+
+    pub fn fault(&mut self) {
+        if self.quiet_since.is_some() {
+            return;
+        }
+        let wait = self.rng.range(1_000, self.plan.fault_every_us * 2);
+        self.after(wait, Event::Fault);
+        let total: u64 = self.plan.weights.iter().sum();
+        if total == 0 {
+            return;
+        }
+        let mut at = self.rng.range(0, total - 1);
+        for (fault, weight) in FAULTS.into_iter().zip(self.plan.weights) {
+            if at < weight {
+                return self.fails(fault);
+            }
+            at -= weight;
+        }
+    }
+
+    fn fails(&mut self, fault: Fault) {
+        let node = self.rng.range(0, 1) as usize;
+        let lasts = self.rng.pick(&[2_000, 60_000, 700_000, 2_500_000, 6_000_000]);
+        self.note(|| format!("--- {fault:?} {} for {} ms", self.nodes[node].name, lasts / 1000));
+        match fault {
+            Fault::Kill | Fault::PowerOff => {
+                if self.nodes[node].process.is_some() {
+                    self.strike(false);
+                    self.down(node, false, fault == Fault::Kill);
+                    self.after(lasts, Event::Boot(node));
+                }
+            }
+            Fault::PowerCut => {
+                self.strike(true);
+                for node in 0..2 {
+                    if self.nodes[node].process.is_some() {
+                        self.down(node, false, false);
+                        let later = self.rng.range(0, lasts);
+                        self.after(later, Event::Boot(node));
+                    }
+                }
+            }
+            Fault::Stop => {
+                self.mail(node, Mail::Arbiter(Input::Shutdown { reason: "maintenance".into() }));
+            }
+            Fault::Pause => {
+                if self.nodes[node].works() {
+                    self.strike(false);
+                    self.nodes[node].paused = true;
+                    self.after(lasts, Event::Continue(node));
+                }
+            }
+            Fault::Cut => {
+                if !self.net.cut {
+                    self.strike(false);
+                    self.net.cut = true;
+                    self.after(lasts, Event::NetHeals);
+                }
+            }
+            Fault::BreakLink | Fault::BreakLane => {
+                self.strike(false);
+                let bulk = fault == Fault::BreakLane;
+                let all = self.net.conns.iter().filter(|(_, c)| c.bulk == bulk && c.open == [true; 2]);
+                for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
+                    self.break_connection(id);
+                }
+            }
+            Fault::DiskFull => {
+                self.strike(false);
+                self.nodes[node].disk.full = true;
+                self.after(lasts, Event::DiskWorks(node));
+            }
+            Fault::Switch => self.press_switch(node),
+            Fault::Hold => {
+                let ms = self.rng.pick(&[0, 300, 3000]);
+                let hold = Input::Hold { ms, reason: "maintenance".into(), user: "operator".into() };
+                self.mail(node, Mail::Arbiter(hold));
+            }
+            Fault::Faulted => {
+                self.mail(node, Mail::Arbiter(Input::Fault(Some("an actor keeps failing".into()))));
+                self.after(lasts, Event::ClearFault(node));
+            }
+        }
+    }
+
+    /// The process ends. `cleanly`: it waits for its disk. Not `refusing`: its machine is gone too.
+    pub fn down(&mut self, node: usize, cleanly: bool, refusing: bool) {
+        self.note(|| format!("{} is down", self.nodes[node].name));
+        self.oracle_down(node);
+        let n = &mut self.nodes[node];
+        n.disk.crash(&mut self.rng, cleanly);
+        n.process = None;
+        n.paused = false;
+        n.stash.clear();
+        n.machine = refusing;
+        self.ends_die(node, !refusing);
+        self.oracle_survives(node);
+    }
+
+    pub fn go_on(&mut self, node: usize) {
+        if !self.nodes[node].paused {
+            return;
+        }
+        self.note(|| format!("{} goes on", self.nodes[node].name));
+        self.nodes[node].paused = false;
+        for (_, at, _, since) in self.load.writes.values_mut() {
+            if *at == node {
+                *since = self.now;
+            }
+        }
+        for (at, _, since) in self.load.orders.values_mut() {
+            if *at == node {
+                *since = self.now;
+            }
+        }
+        for event in std::mem::take(&mut self.nodes[node].stash) {
+            self.at(self.now, event);
+        }
+        if let Some(process) = &mut self.nodes[node].process {
+            // What arrives from now on stays behind what lay there.
+            process.mailbox_until = [process.mailbox_until[0].max(self.now), process.mailbox_until[1].max(self.now)];
+        }
+    }
+
+    /// From now on nothing fails.
+    pub fn quiet(&mut self) {
+        self.note(|| "=== from now on nothing fails".into());
+        self.quiet_since = Some(self.now);
+        if self.net.cut {
+            self.net_heals();
+        }
+        for node in 0..2 {
+            self.nodes[node].disk.full = false;
+            self.go_on(node);
+            self.boot(node);
+            self.mail(node, Mail::Arbiter(Input::Fault(None)));
+            self.after(1_000_000, Event::ClearFault(node));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a seed decides beforehand: settings, delays, tags, and which faults come how often.
+
+use std::sync::Arc;
+
+use hotpair_core::catalog::{Catalog, TagDef};
+use hotpair_core::types::RecoveryMode;
+use hotpair_core::value::{Value, ValueType};
+
+use crate::rng::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Kill,
+    PowerOff,
+    PowerCut,
+    Stop,
+    Pause,
+    Cut,
+    BreakLink,
+    BreakLane,
+    DiskFull,
+    Switch,
+    Hold,
+    Faulted,
+}
+
+pub const FAULTS: [Fault; 12] = [
+    Fault::Kill,
+    Fault::PowerOff,
+    Fault::PowerCut,
+    Fault::Stop,
+    Fault::Pause,
+    Fault::Cut,
+    Fault::BreakLink,
+    Fault::BreakLane,
+    Fault::DiskFull,
+    Fault::Switch,
+    Fault::Hold,
+    Fault::Faulted,
+];
+
+#[derive(Debug)]
+pub struct Plan {
+    pub recovery: RecoveryMode,
+    pub fast_failover: bool,
+    pub failover_time_ms: u64,
+    pub connection_wait_time_ms: u64,
+    pub switch_timeout_ms: u64,
+    pub replication_timeout_ms: u64,
+    pub verify_every_ms: u64,
+    /// Greatest delay of a packet, of a message between two actors, of a disk operation; in microseconds.
+    pub net_us: u64,
+    pub mail_us: u64,
+    pub disk_us: u64,
+    pub write_every_us: u64,
+    pub fault_every_us: u64,
+    pub faults_end_us: u64,
+    pub weights: [u64; FAULTS.len()],
+    pub catalogs: [Arc<Catalog>; 2],
+    /// Offset of each node's clocks.
+    pub mono_offset_ms: [u64; 2],
+    pub wall_offset_ms: [i64; 2],
+}
+
+impl Plan {
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut weights = [0; FAULTS.len()];
+        for weight in &mut weights {
+            *weight = if rng.percent(50) { 0 } else { rng.range(1, 5) };
+        }
+        let failover_time_ms = rng.pick(&[500, 1000, 2000]);
+        Self {
+            recovery: rng.pick(&[RecoveryMode::Automatic, RecoveryMode::Manual]),
+            fast_failover: rng.percent(70),
+            failover_time_ms,
+            connection_wait_time_ms: rng.pick(&[300, 1000, 3000]),
+            switch_timeout_ms: rng.pick(&[300, 1000, 2000]),
+            replication_timeout_ms: rng.pick(&[100, 500, 1000]),
+            verify_every_ms: rng.pick(&[300, 2000, 10_000]),
+            net_us: rng.pick(&[200, 2_000, 30_000]),
+            mail_us: rng.pick(&[0, 100, 3_000]),
+            disk_us: rng.pick(&[100, 5_000, 80_000]),
+            write_every_us: rng.pick(&[5_000, 30_000, 150_000]),
+            fault_every_us: rng.pick(&[300_000, 1_500_000, 4_000_000]),
+            faults_end_us: rng.range(4, 16) * 1_000_000,
+            weights,
+            catalogs: catalogs(rng),
+            mono_offset_ms: [rng.range(0, 1_000_000), rng.range(0, 1_000_000)],
+            wall_offset_ms: [0, rng.pick(&[0, -700, 700])],
+        }
+    }
+}
+
+fn tag(path: &str, value_type: ValueType, writable: bool, retain: bool) -> TagDef {
+    TagDef {
+        path: path.into(),
+        value_type,
+        unit: String::new(),
+        description: String::new(),
+        writable,
+        retain,
+        initial: (value_type == ValueType::Int64 && retain).then_some(Value::Int64(-1)),
+        eu_low: None,
+        eu_high: None,
+        deadband: 0.0,
+        source_fed: !writable,
+        stale_after_ms: None,
+    }
+}
+
+/// Tags that clients write on both nodes.
+pub const KEYS: [&str; 4] = ["Plant/A", "Plant/B", "Plant/RetainedC", "Plant/RetainedD"];
+pub const SOURCES: [&str; 3] = ["Source/Level", "Source/Total", "Source/Mode"];
+
+fn catalogs(rng: &mut Rng) -> [Arc<Catalog>; 2] {
+    let mut tags: Vec<_> =
+        KEYS.iter().map(|path| tag(path, ValueType::Int64, true, path.contains("Retained"))).collect();
+    tags.push(tag(SOURCES[0], ValueType::Float64, false, false));
+    tags.push(tag(SOURCES[1], ValueType::Float64, false, true));
+    tags.push(tag(SOURCES[2], ValueType::String, false, false));
+    let mut other = tags.clone();
+    if rng.percent(25) {
+        other.reverse();
+        other.insert(0, tag("Only/There", ValueType::Int64, true, true));
+        tags.push(tag("Only/Here", ValueType::Int64, true, true));
+        tags.push(tag("Both/Types", ValueType::Int64, true, false));
+        other.push(tag("Both/Types", ValueType::Bool, true, false));
+    }
+    [Arc::new(Catalog::new(tags).unwrap()), Arc::new(Catalog::new(other).unwrap())]
+}

@@ -1,0 +1,464 @@
+//! Two nodes, one simulated time. Nothing ticks: time jumps to the next event.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+
+use hotpair_core::arbiter::Input;
+use hotpair_core::failure_detector::Noticed;
+use hotpair_core::invariants::{self, Violation};
+use hotpair_core::replicator::{Now, TagEffect, TagInput};
+use hotpair_core::route::{Routed, route};
+
+use crate::disk::Op;
+use crate::load::Load;
+use crate::net::{Net, Packet};
+use crate::node::{Mail, Node, PING_RATE_MS};
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::rng::Rng;
+
+/// Something that will happen. `(node, boot)`: only if that process is still there.
+pub enum Event {
+    Mail(usize, u64, Mail),
+    Timer(usize, u64, usize, u64),
+    Ping(usize, u64),
+    Disk(usize, u64),
+    Dial(usize, u64),
+    LaneDial(usize, u64),
+    Probe(usize, u64),
+    Source(usize, u64),
+    Packet(u64, usize, Packet),
+    Client,
+    Repeat(usize, crate::load::Write),
+    Fault,
+    Boot(usize),
+    Continue(usize),
+    NetHeals,
+    DiskWorks(usize),
+    ClearFault(usize),
+    Quiet,
+    Look,
+}
+
+pub struct World {
+    pub rng: Rng,
+    pub plan: Plan,
+    pub now: u64,
+    count: u64,
+    pub queue: BTreeMap<(u64, u64), Event>,
+    pub nodes: [Node; 2],
+    pub net: Net,
+    pub load: Load,
+    pub oracle: Oracle,
+    pub quiet_since: Option<u64>,
+    pub failed: Option<Violation>,
+    pub events: u64,
+}
+
+const TRACE_LINES: usize = 60;
+
+thread_local! {
+    static TRACE: RefCell<Option<VecDeque<String>>> = const { RefCell::new(None) };
+}
+
+pub fn start_trace() {
+    TRACE.with_borrow_mut(|trace| *trace = Some(VecDeque::new()));
+}
+
+pub fn end_trace() -> Vec<String> {
+    TRACE.with_borrow_mut(|trace| trace.take().unwrap_or_default().into())
+}
+
+fn trace_lines() -> usize {
+    std::env::var("HOTPAIR_TRACE").ok().and_then(|n| n.parse().ok()).unwrap_or(TRACE_LINES)
+}
+
+impl World {
+    pub fn new(seed: u64, broken_disk: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(&mut rng);
+        let mut nodes = [Node::new(0, &plan), Node::new(1, &plan)];
+        for node in &mut nodes {
+            node.disk.lies = broken_disk;
+        }
+        Self {
+            oracle: Oracle::new(&plan),
+            rng,
+            plan,
+            now: 0,
+            count: 0,
+            queue: BTreeMap::new(),
+            nodes,
+            net: Net::default(),
+            load: Load::default(),
+            quiet_since: None,
+            failed: None,
+            events: 0,
+        }
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        for index in 0..2 {
+            let at = self.rng.pick(&[0, 5_000, 600_000, 2_000_000]);
+            self.at(at, Event::Boot(index));
+        }
+        self.at(100_000, Event::Client);
+        self.at(1_500_000, Event::Fault);
+        self.at(500_000, Event::Look);
+        self.at(self.plan.faults_end_us, Event::Quiet);
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.events += 1;
+            self.dispatch(event);
+            self.check_pair();
+            if let Some(violation) = self.failed.take() {
+                return Err(violation);
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn at(&mut self, at: u64, event: Event) {
+        self.count += 1;
+        self.queue.insert((at.max(self.now), self.count), event);
+    }
+
+    pub fn after(&mut self, us: u64, event: Event) {
+        self.at(self.now + us, event);
+    }
+
+    pub fn note(&self, what: impl FnOnce() -> String) {
+        TRACE.with_borrow_mut(|trace| {
+            if let Some(trace) = trace {
+                if trace.len() >= trace_lines() {
+                    trace.pop_front();
+                }
+                trace.push_back(format!("{:>10.3} ms  {}", self.now as f64 / 1000.0, what()));
+            }
+        });
+    }
+
+    pub fn check(&mut self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.failed.get_or_insert(violation);
+        }
+    }
+
+    /// The node that an event needs, with the process it was meant for.
+    fn addressee(&self, event: &Event) -> Option<(usize, Option<u64>)> {
+        match event {
+            Event::Mail(node, boot, _)
+            | Event::Timer(node, boot, ..)
+            | Event::Ping(node, boot)
+            | Event::Disk(node, boot)
+            | Event::Dial(node, boot)
+            | Event::LaneDial(node, boot)
+            | Event::Probe(node, boot)
+            | Event::Source(node, boot) => Some((*node, Some(*boot))),
+            Event::Packet(_, to, _) => Some((*to, None)),
+            _ => None,
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        if let Some((node, boot)) = self.addressee(&event) {
+            let process = self.nodes[node].process.as_ref().map(|process| process.boot);
+            if boot.is_some() && boot != process {
+                return;
+            }
+            if self.nodes[node].paused && process.is_some() {
+                self.nodes[node].stash.push_back(event);
+                return;
+            }
+        }
+        match event {
+            Event::Mail(node, _, mail) => self.read_mail(node, mail),
+            Event::Timer(node, _, place, at) => self.timer(node, place, at),
+            Event::Ping(node, boot) => self.ping(node, boot),
+            Event::Disk(node, _) => self.disk_done(node),
+            Event::Dial(node, _) => self.dial(node),
+            Event::LaneDial(node, _) => self.dial_lane(node),
+            Event::Probe(node, _) => self.probe(node),
+            Event::Source(node, _) => self.source(node),
+            Event::Packet(conn, to, packet) => self.packet(conn, to, packet),
+            Event::Client => self.client(),
+            Event::Repeat(node, write) => self.send_write(node, write),
+            Event::Fault => self.fault(),
+            Event::Boot(node) => self.boot(node),
+            Event::Continue(node) => self.go_on(node),
+            Event::NetHeals => self.net_heals(),
+            Event::DiskWorks(node) => self.nodes[node].disk.full = false,
+            Event::ClearFault(node) => self.mail(node, Mail::Arbiter(Input::Fault(None))),
+            Event::Quiet => self.quiet(),
+            Event::Look => self.look(),
+        }
+    }
+
+    pub fn boot(&mut self, node: usize) {
+        if self.nodes[node].process.is_some() {
+            return;
+        }
+        self.nodes[node].boot(&self.plan, self.now);
+        let boot = self.nodes[node].boots;
+        self.note(|| format!("{} starts", self.nodes[node].name));
+        self.reset_connections_of_the_dead(node);
+        self.mail(node, Mail::Arbiter(Input::Start));
+        self.after(0, Event::Ping(node, boot));
+        let soon = self.rng.range(0, 20_000);
+        self.after(soon, if node == 1 { Event::Dial(node, boot) } else { Event::Probe(node, boot) });
+        self.after(50_000, Event::Source(node, boot));
+    }
+
+    /// Puts a message into a mailbox of this node: each is read in order.
+    pub fn mail(&mut self, node: usize, mail: Mail) {
+        let delay = self.rng.range(0, self.plan.mail_us);
+        let now = self.now;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let until = &mut process.mailbox_until[mail.place()];
+        *until = (*until).max(now + delay);
+        let (at, boot) = (*until, process.boot);
+        self.at(at, Event::Mail(node, boot, mail));
+    }
+
+    fn read_mail(&mut self, node: usize, mail: Mail) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        match mail {
+            Mail::Arbiter(input) => self.arbiter(node, input),
+            Mail::ArbiterUp(conn, greeting) => {
+                process.arbiter_link = Some(conn);
+                self.arbiter(node, Input::LinkUp(greeting));
+            }
+            Mail::ArbiterDown(conn) => {
+                if process.arbiter_link == Some(conn) {
+                    process.arbiter_link = None;
+                }
+                self.arbiter(node, Input::LinkDown);
+            }
+            Mail::Tags(input) => self.tags(node, input),
+            Mail::TagsUp(conn) => {
+                process.tags_link = Some(conn);
+                self.tags(node, TagInput::LinkUp);
+            }
+            Mail::TagsDown => {
+                process.tags_link = None;
+                self.tags(node, TagInput::LinkDown);
+            }
+            Mail::LaneUp(conn) => {
+                process.tags_lane = Some(conn);
+                self.tags(node, TagInput::LaneUp);
+            }
+            Mail::LaneDown => {
+                process.tags_lane = None;
+                self.tags(node, TagInput::LaneDown);
+            }
+            Mail::Frame(conn, frame) => {
+                if process.tags_lane == Some(conn) {
+                    self.frame(node, &frame);
+                }
+            }
+        }
+    }
+
+    fn arbiter(&mut self, node: usize, input: Input) {
+        let is_tick = matches!(input, Input::Tick);
+        if !is_tick {
+            self.note(|| format!("{} arbiter <- {}", self.nodes[node].name, brief(&format!("{input:?}"))));
+        }
+        let now = self.nodes[node].mono(self.now);
+        let Some(process) = &mut self.nodes[node].process else { return };
+        process.arbiter.hear_tags(process.replicator.facts(&process.table));
+        let effects = process.arbiter.handle(input, now);
+        process.ticks_in_vain[0] = if is_tick && effects.is_empty() { process.ticks_in_vain[0] + 1 } else { 0 };
+        let link = process.arbiter_link;
+        for effect in effects {
+            self.note(|| format!("{} arbiter -> {}", self.nodes[node].name, brief(&format!("{effect:?}"))));
+            match route(effect) {
+                Routed::Tags(input) => self.mail(node, Mail::Tags(input)),
+                Routed::Peer(message) => self.send_control(node, link, &message),
+                Routed::DropLink => self.drop_link(node),
+                Routed::Disk { ticket, lineage, reserved, last_counter } => {
+                    self.store(node, Op::Tenure { ticket, lineage, reserved, last_counter });
+                }
+                Routed::Client { request, result } => self.switch_answered(node, request, &result),
+                Routed::Events(_) => {}
+                Routed::Exit => {
+                    self.strike(false);
+                    self.down(node, true, true);
+                    let later = self.rng.pick(&[5_000, 500_000, 3_000_000]);
+                    self.after(later, Event::Boot(node));
+                    return;
+                }
+            }
+        }
+        self.set_timer(node, 0);
+    }
+
+    fn set_timer(&mut self, node: usize, place: usize) {
+        let mono = self.nodes[node].mono(self.now);
+        let Some(process) = &self.nodes[node].process else { return };
+        let due = if place == 0 { process.arbiter.next_deadline(mono) } else { process.replicator.next_deadline() };
+        let at = due.map(|due| self.nodes[node].moment(due).max(self.now));
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let boot = process.boot;
+        if at != process.timer_at[place] || at.is_some_and(|at| at <= self.now) {
+            process.timer_at[place] = at;
+            if let Some(at) = at {
+                self.at(at, Event::Timer(node, boot, place, at));
+            }
+        }
+    }
+
+    fn timer(&mut self, node: usize, place: usize, at: u64) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if process.timer_at[place] != Some(at) {
+            return;
+        }
+        process.timer_at[place] = None;
+        if place == 0 {
+            self.arbiter(node, Input::Tick);
+        } else {
+            self.tags(node, TagInput::Tick);
+        }
+        let vain = self.nodes[node].process.as_ref().map_or(0, |process| process.ticks_in_vain[place]);
+        let machine = ["ticks of an arbiter that do nothing", "ticks of a replicator that do nothing"][place];
+        self.check(invariants::bounded(machine, vain as usize, 50));
+    }
+
+    fn frame(&mut self, node: usize, frame: &[u8]) {
+        match hotpair_core::wire::decode(frame, hotpair_core::wire::Kind::Bulk) {
+            Ok(Some(whole)) => self.tags(node, TagInput::Frame(whole.body)),
+            other => panic!("a bulk frame that cannot be read: {other:?}"),
+        }
+    }
+
+    pub fn tags(&mut self, node: usize, input: TagInput<'_>) {
+        let is_tick = matches!(input, TagInput::Tick);
+        if !is_tick {
+            self.note(|| format!("{} tags <- {}", self.nodes[node].name, describe(&input)));
+        }
+        self.before_tags(node, &input);
+        let (mono, wall) = (self.nodes[node].mono(self.now), self.nodes[node].wall(self.now));
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let effects = process.replicator.handle(&mut process.table, input, Now { mono, wall });
+        process.ticks_in_vain[1] = if is_tick && effects.is_empty() { process.ticks_in_vain[1] + 1 } else { 0 };
+        let (link, lane) = (process.tags_link, process.tags_lane);
+        self.after_tags(node, &effects);
+        for effect in effects {
+            match effect {
+                TagEffect::ToLane(frame) => {
+                    self.note(|| format!("{} tags -> lane {}", self.nodes[node].name, describe_frame(&frame)));
+                    self.send_lane(node, lane, frame);
+                }
+                TagEffect::CloseLane => self.close_lane(node),
+                TagEffect::ToPeer(message) => self.send_control(node, link, &message),
+                TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, outcome),
+                TagEffect::Persist { durable, items } => self.store(node, Op::Retained { durable, items }),
+                TagEffect::Adopt { lineage, durable } => self.store(node, Op::Adopt { lineage, durable }),
+                TagEffect::Report(report) => self.divergence(node, &report),
+                TagEffect::ToArbiter(input) => self.mail(node, Mail::Arbiter(input)),
+            }
+        }
+        self.set_timer(node, 1);
+    }
+
+    fn ping(&mut self, node: usize, boot: u64) {
+        self.after(PING_RATE_MS * 1000, Event::Ping(node, boot));
+        let now = self.nodes[node].mono(self.now);
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let (number, noticed) = process.detector.tick(now);
+        let link = process.link;
+        self.noticed(node, noticed);
+        self.send_control(node, link, &hotpair_core::protocol::Control::Ping { number, stalled_ms: 0 });
+    }
+
+    pub fn noticed(&mut self, node: usize, noticed: Vec<Noticed>) {
+        for what in noticed {
+            let Some(process) = &self.nodes[node].process else { return };
+            let input = match what {
+                Noticed::Unavailable => Input::Unavailable { last_sign: process.detector.last_sign() },
+                Noticed::Available => Input::Available,
+                Noticed::Stalled { for_ms } => Input::Stalled { for_ms },
+                Noticed::AnsweredAfterStall => Input::AnsweredAfterStall,
+            };
+            self.mail(node, Mail::Arbiter(input));
+        }
+    }
+
+    pub fn store(&mut self, node: usize, op: Op) {
+        self.note(|| format!("{} disk <- {}", self.nodes[node].name, brief(&format!("{op:?}"))));
+        self.nodes[node].disk.queue.push_back(op);
+        self.disk_goes_on(node);
+    }
+
+    fn disk_goes_on(&mut self, node: usize) {
+        let disk = &mut self.nodes[node].disk;
+        if disk.busy || disk.queue.is_empty() && !disk.trouble {
+            return;
+        }
+        disk.busy = true;
+        // One that fails tries again by itself.
+        let wait = if disk.queue.is_empty() { 500_000 } else { self.rng.range(0, self.plan.disk_us) };
+        let boot = self.nodes[node].boots;
+        self.after(wait, Event::Disk(node, boot));
+    }
+
+    fn disk_done(&mut self, node: usize) {
+        let disk = &mut self.nodes[node].disk;
+        disk.busy = false;
+        let (ops, ok) = disk.complete(&mut self.rng);
+        let changed = disk.trouble == ok;
+        disk.trouble = !ok;
+        for op in ops {
+            let why = || "the disk is full".to_owned();
+            let mail = match op {
+                Op::Tenure { ticket, .. } if ok => Mail::Arbiter(Input::Stored { ticket }),
+                Op::Tenure { ticket, .. } => Mail::Arbiter(Input::StoreFailed { ticket, reason: why() }),
+                Op::Retained { durable, .. } | Op::Adopt { durable, .. } => {
+                    Mail::Tags(TagInput::Persisted(if ok { Ok(durable) } else { Err(why()) }))
+                }
+            };
+            self.mail(node, mail);
+        }
+        if changed {
+            self.mail(node, Mail::Arbiter(Input::Disk((!ok).then(|| "the disk is full".to_owned()))));
+        }
+        self.disk_goes_on(node);
+    }
+}
+
+pub fn brief(text: &str) -> String {
+    text.chars().take(if trace_lines() > TRACE_LINES { 2000 } else { 260 }).collect()
+}
+
+fn describe(input: &TagInput<'_>) -> String {
+    match input {
+        TagInput::Frame(body) => describe_body(body),
+        other => brief(&format!("{other:?}")),
+    }
+}
+
+fn describe_body(body: &[u8]) -> String {
+    match hotpair_core::bulk::decode(body) {
+        Ok(hotpair_core::bulk::Incoming::Message(message)) => brief(&format!("{message:?}")),
+        Ok(hotpair_core::bulk::Incoming::Batch(body)) => {
+            let mut items = Vec::new();
+            let _ = hotpair_core::bulk::read_batch(body, |item| {
+                items.push(match item {
+                    hotpair_core::bulk::BatchItem::Header(header) => format!("{header:?}"),
+                    hotpair_core::bulk::BatchItem::Update(id, seq, sample) => format!("{id}@{seq}={:?}", sample.value),
+                    hotpair_core::bulk::BatchItem::Operation { record, .. } => format!("{}", record.id),
+                });
+            });
+            items.join(" ")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn describe_frame(frame: &[u8]) -> String {
+    describe_body(&frame[hotpair_core::wire::HEADER_BYTES..])
+}
