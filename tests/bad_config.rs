@@ -27,6 +27,9 @@ const BACKUP: &str = "mode = \"backup\"\nmaster_host = \"127.0.0.1\"";
 const TAGS: &str = "path,type,writable,initial,eu_low,eu_high,deadband,history\n\
     Plant/Level,Float64,,50,0,100,0.1,on_change\nPlant/Setpoint,Float64,true,,,,,\nPlant/Trip,Bool,,,,,,\n\
     Plant/Note,String,,,,,,\n";
+/// Two tags that a simulator feeds and one that it reads.
+const TANK: &str = "Plant/Area1/Tank1/Level,Float64\nPlant/Area1/Tank1/Pump/Running,Bool\n\
+    Plant/Area1/Tank1/Pump/Command,Bool,true";
 const SIMULATOR: &str = "[[source]]\nname = \"plant\"\ntype = \"simulator\"\n";
 
 /// A configuration on disk and its environment.
@@ -163,7 +166,10 @@ fn cases() -> Vec<(&'static str, Case)> {
             "line numbers count empty lines",
             new().file("project/tags.csv", "\n\npath,type\r\n\r\n\r\nPlant/A,Bit\r\n,\r\nPlant/B,Bit\n"),
         ),
-        ("simulator too fast", new().file("project/sources.toml", format!("{SIMULATOR}step_ms = 1\nseed = 5\n"))),
+        (
+            "simulator too fast",
+            new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}step_ms = 1\nseed = 5\n")),
+        ),
         ("path twice", new().tag("Plant/Level,Float64")),
         ("bad paths", new().tag("/Plant/A,Bool\nPlant//B,Bool\nPlant/C/,Bool\nPlant/*,Bool\nSystem/A,Bool\n,Bool")),
         ("path with a line break", new().tag("\"Plant/\nA\",Bool")),
@@ -192,16 +198,17 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("limits do not rise", new().alarm("Plant/Level,,H,90\nPlant/Level,,H2,80")),
         ("source of a later type", new().file("project/sources.toml", "[[source]]\nname = \"a\"\ntype = \"mqtt\"\n")),
         ("source without name and type", new().file("project/sources.toml", "[[source]]\n")),
-        ("source with unknown keys", new().file("project/sources.toml", format!("{SIMULATOR}step = 5\n"))),
+        ("source with unknown keys", new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}step = 5\n"))),
         ("[source] instead of [[source]]", new().file("project/sources.toml", "[source]\nname = \"a\"\n")),
         (
             "two sources of one name",
-            new().file("project/sources.toml", format!("{SIMULATOR}{SIMULATOR}root = \"Other/\"\n")),
+            new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}{SIMULATOR}root = \"Other/\"\n")),
         ),
         (
             "two sources of one tag",
-            new().file("project/sources.toml", format!("{SIMULATOR}{}", SIMULATOR.replace("plant", "b"))),
+            new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}{}", SIMULATOR.replace("plant", "b"))),
         ),
+        ("simulator with nothing to feed", new().file("project/sources.toml", SIMULATOR)),
         ("replay without a file", new().file("project/sources.toml", replay("")).file("project/b.csv", "")),
         (
             "replay of no file",

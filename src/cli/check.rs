@@ -40,7 +40,9 @@ impl fmt::Display for CheckReport {
             writeln!(f, "node {:?}, mode {}", config.node.name, config.redundancy.mode)?;
         }
         if let Some(project) = &self.project {
-            write!(f, "{}, ", count(project.catalog.len() - project.sources.len(), "tag"))?;
+            // Below System/ are the program's own.
+            let tags = project.catalog.iter().filter(|(_, tag)| !tag.path.starts_with("System/")).count();
+            write!(f, "{}, ", count(tags, "tag"))?;
             write!(f, "{}, ", count(project.alarms.len(), "alarm"))?;
             f.write_str(&count(project.sources.len(), "source"))?;
             for (index, source) in project.sources.iter().enumerate() {

@@ -129,7 +129,8 @@ impl World {
         let planned =
             matches!(mine.arbiter.report(self.nodes[node].mono(self.now)).tenure, Tenure::Switch | Tenure::Recovery);
         let met = mine.arbiter_link.is_some() && mine.arbiter_link == other.arbiter_link;
-        if planned && met && mine.arbiter.epoch() == epoch && !other.replicator.leads() {
+        let gives = other.arbiter.report(self.nodes[1 - node].mono(self.now)).status == Status::Running;
+        if planned && met && gives && mine.arbiter.epoch() == epoch && !other.replicator.leads() {
             let different = self.difference();
             self.check(invariants::holds_what_was_offered(different.is_none(), || different.unwrap_or_default()));
         }
@@ -153,7 +154,7 @@ impl World {
         for effect in effects {
             if let TagEffect::Report(report) = effect {
                 self.note(|| format!("{}: {report:?}", self.nodes[node].name));
-                self.reported(report);
+                self.reported(node, report);
             }
         }
         let now = self.values(node);
@@ -186,10 +187,17 @@ impl World {
         self.oracle.living[key].insert(after);
     }
 
-    fn reported(&mut self, report: &DivergenceReport) {
+    fn reported(&mut self, node: usize, report: &DivergenceReport) {
+        let held = self.values(node);
         for tag in &report.tags {
-            let key = KEYS.iter().position(|path| **path == *tag.path);
-            if let (Some(key), Value::Int64(value)) = (key, &tag.gave_way.value) {
+            let Some(key) = KEYS.iter().position(|path| **path == *tag.path) else { continue };
+            if let Value::Int64(value) = &tag.gave_way.value {
+                self.oracle.living[key].remove(value);
+            }
+            // A write that waited came on top at once.
+            if let Value::Int64(value) = &tag.survived.value
+                && *value != held[key]
+            {
                 self.oracle.living[key].remove(value);
             }
         }

@@ -58,7 +58,13 @@ impl Arbiter {
         };
         if !mine {
             self.nobody_runs_since = None;
-        } else if now >= self.nobody_runs_since.get_or_insert(now).plus(self.settings.failover_time_ms) {
+            return;
+        }
+        let due = self.nobody_runs_since.get_or_insert(now).plus(self.settings.failover_time_ms);
+        if self.has_less_than(peer) && !self.tags.in_sync && now < due.plus(self.settings.connection_wait_time_ms) {
+            // A peer that cannot run may still give what it holds.
+            self.follow(peer);
+        } else if now >= due {
             self.take(Tenure::Failover, "no node was Running", self.tags.applied, None);
         }
     }

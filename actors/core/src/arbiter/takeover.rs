@@ -32,7 +32,9 @@ impl Arbiter {
             return (!self.peer_can_decide()).then_some(deadline);
         }
         if let Some(since) = self.nobody_runs_since {
-            return Some(since.plus(self.settings.failover_time_ms));
+            let due = since.plus(self.settings.failover_time_ms);
+            // Past it only the peer's data is waited for, see `stand_by_with`.
+            return Some(if now < due { due } else { due.plus(self.settings.connection_wait_time_ms) });
         }
         let verdicts = self.peer_life().into_iter().flatten().map(|life| self.authority.may_take(life, now));
         verdicts.filter_map(|verdict| if let Verdict::NotBefore(due) = verdict { Some(due) } else { None }).min()

@@ -1,5 +1,6 @@
 //! Changes that only one side has past the point where both parted: united, never dropped in silence.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::writes::stored_form;
@@ -38,6 +39,15 @@ pub(super) struct Held {
     fork: Seq,
     items: Vec<(Arc<str>, Sample)>,
     complete: bool,
+    /// What was united last. It comes again when the peer did not hear so; what was written since must not give way to
+    /// it once more.
+    united: BTreeMap<Arc<str>, Sample>,
+}
+
+impl Held {
+    fn begin(&mut self, sync: u64, fork: Seq) {
+        *self = Self { sync, fork, united: std::mem::take(&mut self.united), ..Self::default() };
+    }
 }
 
 impl Replicator {
@@ -51,8 +61,9 @@ impl Replicator {
         }
         // Some of an earlier parting were not handed over yet: the newer change of a tag counts.
         self.divergent_fork = self.divergent_fork.min(fork);
+        let places: BTreeMap<_, _> = self.divergent.iter().enumerate().map(|(place, kept)| (kept.id, place)).collect();
         for change in new {
-            match self.divergent.iter_mut().find(|kept| kept.id == change.id) {
+            match places.get(&change.id).map(|&place| &mut self.divergent[place]) {
                 Some(kept) if change.sample.time >= kept.sample.time => *kept = change,
                 Some(_) => {}
                 None => self.divergent.push(change),
@@ -93,7 +104,7 @@ impl Replicator {
             return;
         }
         if self.held_divergent.sync != sync {
-            self.held_divergent = Held { sync, fork, items: Vec::new(), complete: false };
+            self.held_divergent.begin(sync, fork);
         }
         let room = table.catalog().len().saturating_sub(self.held_divergent.items.len());
         self.held_divergent.items.extend(items.into_iter().take(room));
@@ -106,7 +117,7 @@ impl Replicator {
     /// A sync begins: what came of an earlier one and is not complete comes again.
     pub(super) fn forget_half_of_divergent(&mut self) {
         if !self.held_divergent.complete {
-            self.held_divergent = Held::default();
+            self.held_divergent.begin(0, 0);
         }
     }
 
@@ -114,9 +125,11 @@ impl Replicator {
         if !self.held_divergent.complete {
             return;
         }
-        let Held { sync, fork, items, .. } = std::mem::take(&mut self.held_divergent);
+        let Held { sync, fork, items, united, .. } = std::mem::take(&mut self.held_divergent);
         let count = items.len() as u64;
-        self.unite(table, items, fork, now);
+        let new = items.iter().filter(|(path, sample)| united.get(path) != Some(sample)).cloned().collect();
+        self.held_divergent.united = items.into_iter().collect();
+        self.unite(table, new, fork, now);
         if self.feeding.is_some() {
             self.send_frame(&Bulk::DivergentTaken { sync, count });
         }
