@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -111,8 +112,9 @@ impl Link {
     /// Queues a message for the peer. Without a link it is dropped: what it said is over.
     pub(crate) fn send(&self, message: Control) {
         let mut inner = self.inner.lock();
+        // A queue that nobody empties any more belongs to a connection whose end is just being noticed.
         if let Some(up) = &inner.up
-            && up.out.try_send(message).is_err()
+            && let Err(TrySendError::Full(_)) = up.out.try_send(message)
         {
             tracing::warn!("the peer does not read what it is sent: the link is dropped");
             inner.up = None;

@@ -97,7 +97,9 @@ impl PeerLink {
     }
 
     fn refused(shared: &Shared, refusal: Refusal) {
-        if greet::lasts(&refusal) && !shared.link.is_up() {
+        if !greet::lasts(&refusal) {
+            tracing::debug!("connection refused: {}", refusal.reason);
+        } else if !shared.link.is_up() {
             let reason = refusal.reason.clone();
             if shared.link.set_refused(refusal) {
                 tracing::warn!("connection refused: {reason}");
@@ -245,6 +247,10 @@ async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<Pe
                 continue;
             }
         };
+        if *shared.exited().borrow() {
+            // This node said goodbye: whoever comes now is not greeted any more.
+            continue;
+        }
         greeting.retain(|task| !task.is_finished());
         if greeting.len() >= MAX_GREETING {
             greeting.remove(0).abort();

@@ -39,6 +39,9 @@ impl TagReplicator {
 
     fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
         let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
+        if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
+            self.shared.gate.close();
+        }
         let effects = {
             let mut replicator = self.shared.replicator.lock();
             let mut table = self.shared.table.write();
@@ -165,6 +168,10 @@ impl Handler<Write> for TagReplicator {
             let refusal = WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into());
             let _ = reply.send(WriteOutcome::Refused(refusal));
             return;
+        }
+        if !self.shared.gate.is_open(self.shared.clock.now()) && self.shared.replicator.lock().is_leading() {
+            // The arbiter closed the gate, or the heartbeat for it, and its word is still on the way.
+            self.hear(TagInput::Quiesce, ctx);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;

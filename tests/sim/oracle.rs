@@ -191,8 +191,18 @@ impl World {
         let held = self.values(node);
         for tag in &report.tags {
             let Some(key) = KEYS.iter().position(|path| **path == *tag.path) else { continue };
-            if let Value::Int64(value) = &tag.gave_way.value {
-                self.oracle.living[key].remove(value);
+            if let (Value::Int64(lost), Value::Int64(kept)) = (&tag.gave_way.value, &tag.survived.value) {
+                self.oracle.living[key].remove(lost);
+                // The newer source time decides, and it stands in the report; but nothing that was answered as
+                // replicated before may give way to what is older.
+                let (lost, place) = (self.place(key, *lost), self.place(key, *kept));
+                if place < lost {
+                    if let Some((floor, _)) = self.oracle.floors[key] {
+                        self.check(invariants::replicated_is_kept(KEYS[key], floor, place));
+                    }
+                    self.oracle.next_place += 1;
+                    self.oracle.places[key].insert(*kept, self.oracle.next_place);
+                }
             }
             // A write that waited came on top at once.
             if let Value::Int64(value) = &tag.survived.value

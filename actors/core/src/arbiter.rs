@@ -87,6 +87,8 @@ struct Taking {
     tenure: Tenure,
     reason: String,
     offer: Option<Offered>,
+    /// It runs already, under an earlier epoch.
+    runs: bool,
 }
 
 /// A tenure.
@@ -251,7 +253,7 @@ impl Arbiter {
         let epoch = Epoch { counter: self.max_counter + 1, node: self.settings.node };
         self.max_counter = epoch.counter;
         let lineage = self.lineage.promoted(Fork { epoch, at: fork_at });
-        let taking = Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer };
+        let taking = Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer, runs: self.is_running() };
         let reserved = epoch.counter <= self.reserved;
         self.store(taking.lineage.clone());
         if reserved {

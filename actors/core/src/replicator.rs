@@ -193,6 +193,11 @@ impl Replicator {
         }
     }
 
+    /// Whether it takes changes.
+    pub fn is_leading(&self) -> bool {
+        self.role == Role::Leading
+    }
+
     /// What is shown of the replication.
     pub fn view(&self, table: &TagTable, now: Millis) -> ReplicatorView {
         let mut view = ReplicatorView {
@@ -262,6 +267,8 @@ impl Replicator {
             self.end_feeding(table);
             self.role = Role::Standby;
         }
+        self.leader = None;
+        self.following = None;
     }
 
     fn lane_up(&mut self, table: &mut TagTable, now: Now) {

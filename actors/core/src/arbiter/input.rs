@@ -1,6 +1,6 @@
 //! Taking in what happened. What follows from it is decided afterwards, from the whole state.
 
-use super::{Arbiter, Effect, Input, Peer, State, TagFacts, Tenure};
+use super::{Arbiter, Effect, Input, Peer, Running, State, TagFacts, Tenure};
 use crate::lineage::Lineage;
 use crate::protocol::{Control, Greeting, Hold, Report};
 use crate::types::{Millis, Mode, Status};
@@ -78,7 +78,10 @@ impl Arbiter {
     pub(super) fn link_down(&mut self) {
         self.linked = false;
         self.ceding_lost_link();
-        self.following = None;
+        if self.following.take().is_some() && !self.is_leading() {
+            // It may have been told to follow after it heard that the link is gone.
+            self.effects.push(Effect::StandBy);
+        }
         self.offer = None;
         self.tags.in_sync = false;
         self.await_no_loser();
@@ -182,7 +185,13 @@ impl Arbiter {
                 self.offer = None;
             }
             self.fault = Some(reason.clone());
-            self.state = State::Faulted;
+            if taking.runs {
+                // Its present epoch is good: it goes on until a peer is ready to take over.
+                self.state = State::Running(Running::default());
+                self.effects.push(Effect::Resume);
+            } else {
+                self.state = State::Faulted;
+            }
             // What failed is owed and written later: by then this lineage must be the last word.
             self.store(self.lineage.clone());
             self.shown.because(reason);

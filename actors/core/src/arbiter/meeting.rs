@@ -86,7 +86,7 @@ impl Arbiter {
             }
         } else if awaiting {
             self.take(Tenure::DualRunning, "two nodes were Running and this one stays", self.tags.applied, None);
-        } else if !fenced && peer.switching == 0 && self.is_outranked(peer) {
+        } else if !fenced && peer.switching == 0 && self.fault.is_none() && self.is_outranked(peer) {
             self.take(self.tenure, "the peer's data has seen a higher epoch", self.tags.applied, None);
         }
     }

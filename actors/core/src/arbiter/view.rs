@@ -183,7 +183,8 @@ impl Arbiter {
 
     /// Tells the peer when something changed that it must know. Change numbers alone are no reason.
     pub(super) fn report_changes(&mut self, now: Millis) {
-        if !self.linked {
+        if !self.linked || matches!(self.state, State::Stopped) {
+            // A goodbye says it all.
             self.last_report = None;
             return;
         }

@@ -45,6 +45,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// There is something to unite.
+    pub(super) fn waits(&self) -> bool {
+        !self.items.is_empty()
+    }
+
     fn begin(&mut self, sync: u64, fork: Seq) {
         *self = Self { sync, fork, united: std::mem::take(&mut self.united), ..Self::default() };
     }

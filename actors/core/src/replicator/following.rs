@@ -31,6 +31,8 @@ pub(super) struct Following {
     frames: u64,
     leader_last: Seq,
     applied: Seq,
+    /// What the leader was told last: batches received, changes applied, and on disk.
+    told: Option<(u64, Seq, Seq)>,
     ask_again_at: Option<Millis>,
 }
 
@@ -116,6 +118,7 @@ impl Replicator {
             frames: 0,
             leader_last: 0,
             applied: self.followed_to,
+            told: None,
             ask_again_at: None,
         });
         self.next_sync += 1;
@@ -306,12 +309,15 @@ impl Replicator {
 
     /// Tells the leader how far this node is.
     pub(super) fn acknowledge(&mut self, table: &TagTable) {
-        let Some(following) = self.following.as_ref().filter(|following| following.stage != Stage::Requested) else {
+        let (applied, durable) = (self.followed_to, self.durable(table));
+        let Some(following) = self.following.as_mut().filter(|following| following.stage != Stage::Requested) else {
             return;
         };
         let (sync, frames) = (following.sync, following.frames);
-        let ack = Bulk::Ack { sync, frames, applied: self.followed_to, durable: self.durable(table) };
-        self.send_frame(&ack);
+        // The disk answers for each batch; most of its answers change nothing that the leader waits for.
+        if following.told.replace((frames, applied, durable)) != Some((frames, applied, durable)) {
+            self.send_frame(&Bulk::Ack { sync, frames, applied, durable });
+        }
     }
 
     fn compare(&mut self, table: &TagTable, sync: u64, digest: u64, now: Millis) {

@@ -214,7 +214,8 @@ impl Replicator {
     /// Answers what is done everywhere, or waited long enough.
     pub(super) fn answer_pending(&mut self, table: &TagTable, now: Millis) {
         let (applied, durable) = self.feeding.as_ref().map_or((0, 0), super::Feeding::confirmed);
-        let live = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
+        // What the peer had on its own may still come on top of these.
+        let live = self.feeding.as_ref().is_some_and(super::Feeding::is_live) && !self.held_divergent.waits();
         while let Some(pending) = self.pendings.plain.front() {
             let replicated = live && pending.seq <= applied;
             if !replicated && live && now < pending.deadline {
