@@ -342,7 +342,9 @@ mod tests {
         DurableTenure { lineage, reserved: counter, last_counter: counter }
     }
 
-    fn outcome() -> (Done, Arc<Mutex<Option<Result<(), DiskError>>>>) {
+    type Seen = Arc<Mutex<Option<Result<(), DiskError>>>>;
+
+    fn outcome() -> (Done, Seen) {
         let seen = Arc::new(Mutex::new(None));
         let sink = seen.clone();
         (Box::new(move |result| *sink.lock() = Some(result)), seen)

@@ -306,7 +306,7 @@ impl NodeHandle {
                         inner.show(&mut leads);
                     }
                     tokio::select! {
-                        changed = changes.changed() => if changed.is_err() { return },
+                        more = changes.changed() => if more.is_err() { return },
                         _ = stopped.wait_for(|stopped| *stopped) => return,
                     }
                 }
@@ -339,7 +339,8 @@ impl Inner {
         }
         self.shared.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
-            if !thread.thread().name().is_some_and(|name| name == "hp-hooks") {
+            // A hook may take its time; it ends by itself.
+            if thread.thread().name() != Some("hp-hooks") {
                 let _ = thread.join();
             }
         }

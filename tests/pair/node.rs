@@ -293,6 +293,16 @@ impl Node {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// Waits until the log says this.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str) {
+        let end = Instant::now() + TIMEOUT;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "{}: the log does not say {text:?}", self.name);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub fn print_log(&self) {
         eprintln!("--- end of the log of {}\n{}", self.name, self.last_words());
     }

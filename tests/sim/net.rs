@@ -37,6 +37,12 @@ pub struct Conn {
     broken: bool,
 }
 
+impl Conn {
+    pub fn is_sound(&self) -> bool {
+        self.open == [true; 2] && !self.broken
+    }
+}
+
 pub enum Packet {
     Frame(Vec<u8>),
     Closed,
@@ -99,7 +105,7 @@ impl World {
     pub fn packet(&mut self, conn: u64, to: usize, packet: Packet) {
         let Some(c) = self.net.conns.get_mut(&conn) else { return };
         let lost = matches!(packet, Packet::Lost);
-        if !lost {
+        if !lost && !c.broken {
             c.under_way[to] = c.under_way[to].saturating_sub(1);
             self.net.lane_packets = self.net.lane_packets.saturating_sub(usize::from(c.bulk));
         }
@@ -138,8 +144,8 @@ impl World {
         c.broken = true;
         c.held = [Vec::new(), Vec::new()];
         if c.bulk {
-            self.net.lane_packets -= c.under_way.iter().sum::<usize>();
-            c.under_way = [0; 2];
+            let lost = std::mem::take(&mut c.under_way).iter().sum::<usize>();
+            self.net.lane_packets = self.net.lane_packets.saturating_sub(lost);
         }
         for side in 0..2 {
             let late = self.rng.pick(&[0, 1_000, 40_000, 400_000]);

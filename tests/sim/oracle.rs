@@ -79,7 +79,9 @@ impl World {
     fn is_whole(&self) -> bool {
         let [one, other] = &self.nodes;
         let (Some(a), Some(b)) = (&one.process, &other.process) else { return false };
-        !self.net.cut && one.works() && other.works() && a.link.is_some() && a.link == b.link
+        let sound = |conn| self.net.conns.get(conn).is_some_and(|conn| conn.is_sound());
+        let linked = a.link == b.link && a.link.as_ref().is_some_and(sound);
+        linked && !self.net.cut && one.works() && other.works()
     }
 
     /// A failure happens. `both`: what is not on disk does not outlive it.

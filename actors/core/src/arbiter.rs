@@ -96,8 +96,12 @@ struct Taking {
 struct Running {
     /// It stood still: until this moment, or an answer of its peer, it does nothing.
     fenced_until: Option<Millis>,
-    /// Both ran, this one stays: it waits until the other has stopped.
+    /// It will take a higher epoch, and takes no change before. Where both ran, the other one stops first.
     awaiting_loser: bool,
+    /// While it waits: no change gets a number any more, so that the next tenure's fork point is its last change.
+    quiesced: bool,
+    /// While it waits: what the next tenure is called, and why it begins.
+    next: (Tenure, &'static str),
 }
 
 /// The state machine of one node.
@@ -253,7 +257,8 @@ impl Arbiter {
         let epoch = Epoch { counter: self.max_counter + 1, node: self.settings.node };
         self.max_counter = epoch.counter;
         let lineage = self.lineage.promoted(Fork { epoch, at: fork_at });
-        let taking = Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer, runs: self.is_running() };
+        let taking =
+            Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer, runs: self.is_running() };
         let reserved = epoch.counter <= self.reserved;
         self.store(taking.lineage.clone());
         if reserved {
@@ -336,10 +341,12 @@ impl Arbiter {
     fn status(&self) -> Status {
         match &self.state {
             State::Starting { .. } if self.settings.mode == Mode::Backup => Status::Standby,
-            State::Idle | State::Starting { .. } | State::Stopped => Status::Unknown,
+            State::Idle
+            | State::Starting { .. }
+            | State::Running(Running { fenced_until: Some(_), .. })
+            | State::Stopped => Status::Unknown,
             State::Taking(_) => self.shown.status.unwrap_or(Status::Unknown),
             State::Standby => Status::Standby,
-            State::Running(Running { fenced_until: Some(_), .. }) => Status::Unknown,
             State::Running(_) | State::Ceding(_) => Status::Running,
             State::Faulted => Status::Faulted,
         }

@@ -25,7 +25,7 @@ impl Arbiter {
             Input::Stored { ticket } => self.stored(ticket),
             Input::StoreFailed { ticket, reason } => self.store_failed(ticket, &reason),
             Input::Adopted(lineage) => self.adopt(lineage),
-            Input::Switch(order) => self.order_switch(order, now),
+            Input::Switch(order) => self.order_switch(&order, now),
             Input::Hold { ms, reason, user } => self.set_hold(ms, &reason, &user, now),
             Input::Fault(fault) => self.local_fault(fault, now),
             Input::Disk(trouble) => {

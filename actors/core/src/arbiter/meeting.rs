@@ -72,6 +72,8 @@ impl Arbiter {
     fn run_with(&mut self, peer: &Report, now: Millis) {
         let State::Running(running) = &self.state else { return };
         let (fenced, awaiting) = (running.fenced_until.is_some(), running.awaiting_loser);
+        // A peer whose status is not known may be one that runs and was stopped.
+        let quiet = matches!(peer.status, Status::Standby | Status::Faulted) && peer.switching == 0;
         if peer.status == Status::Running && peer.switching == 0 {
             if fenced {
                 // It does nothing already. Showing itself Running now could make the peer stand by, too.
@@ -81,14 +83,23 @@ impl Arbiter {
                 return self.cede_to_the_other("two nodes were Running and the other one stays", now);
             }
             if !awaiting {
-                self.state = State::Running(Running { awaiting_loser: true, fenced_until: None });
-                self.effects.push(Effect::Quiesce);
+                self.quiesce_for(Tenure::DualRunning, "two nodes were Running and this one stays");
             }
         } else if awaiting {
-            self.take(Tenure::DualRunning, "two nodes were Running and this one stays", self.tags.applied, None);
-        } else if !fenced && peer.switching == 0 && self.fault.is_none() && self.is_outranked(peer) {
-            self.take(self.tenure, "the peer's data has seen a higher epoch", self.tags.applied, None);
+            if running.quiesced {
+                let (tenure, reason) = running.next;
+                self.take(tenure, reason, self.tags.applied, None);
+            }
+        } else if !fenced && quiet && self.fault.is_none() && self.is_outranked(peer) {
+            self.quiesce_for(self.tenure, "the peer's data has seen a higher epoch");
         }
+    }
+
+    /// A Running node goes on under a higher epoch as soon as no change is numbered under the present one.
+    fn quiesce_for(&mut self, tenure: Tenure, reason: &'static str) {
+        let next = (tenure, reason);
+        self.state = State::Running(Running { awaiting_loser: true, fenced_until: None, quiesced: false, next });
+        self.effects.push(Effect::Quiesce);
     }
 
     /// Of two Running nodes, does this one stay? Both answer alike.

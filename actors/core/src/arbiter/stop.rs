@@ -31,7 +31,7 @@ impl Arbiter {
     pub(super) fn consider_stopping(&mut self, now: Millis) {
         let Some(reason) = self.stopping.clone() else { return self.consider_fault(now) };
         match &self.state {
-            State::Running(Running { awaiting_loser: false, fenced_until: None })
+            State::Running(Running { awaiting_loser: false, fenced_until: None, .. })
                 if !self.stop_switch_tried && self.switch_refusal().is_none() =>
             {
                 self.stop_switch_tried = true;

@@ -96,7 +96,7 @@ impl Arbiter {
         };
         match &self.state {
             State::Ceding(_) | State::Taking(_) => return Some("a switch is under way".into()),
-            State::Running(Running { fenced_until: None, awaiting_loser: false }) => {}
+            State::Running(Running { fenced_until: None, awaiting_loser: false, .. }) => {}
             State::Running(_) => return Some("it is being found out which node runs".into()),
             _ if peer.status == Status::Running => {}
             _ => return Some("no node is Running".into()),
@@ -126,7 +126,7 @@ impl Arbiter {
     }
 
     /// Somebody pressed Switch at this node.
-    pub(super) fn order_switch(&mut self, order: SwitchOrder, now: Millis) {
+    pub(super) fn order_switch(&mut self, order: &SwitchOrder, now: Millis) {
         let cause = format!("{} ({})", order.reason, order.user);
         if let Some(refused) = self.switch_refusal().or_else(|| self.order_refusal(order.to, order.expected_epoch)) {
             return self.effects.push(Effect::Answer { request: order.request, result: Err(refused) });
@@ -214,6 +214,9 @@ impl Arbiter {
     pub(super) fn quiesced(&mut self, last: Seq, now: Millis) {
         let epoch = self.epoch();
         let until = now.plus(self.settings.switch_timeout_ms);
+        if let State::Running(running) = &mut self.state {
+            running.quiesced = running.awaiting_loser;
+        }
         let State::Ceding(ceding) = &mut self.state else { return };
         if ceding.phase != Phase::Quiescing {
             return;

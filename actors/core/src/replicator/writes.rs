@@ -16,6 +16,9 @@ const MAX_WAITING: usize = 4096;
 /// So many writes wait for the disk or the peer; a further one is refused.
 const MAX_PENDING: usize = 65_536;
 
+/// Below it is what the node says of itself.
+const SYSTEM_ROOT: &str = "System/";
+
 /// Who is to be answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
@@ -169,7 +172,11 @@ impl Replicator {
         now: Now,
         retained: &mut Vec<(Arc<str>, Sample, Seq)>,
     ) -> Result<(), ItemResult> {
-        let id = table.catalog().find(&item.path).ok_or(ItemResult::BadNodeIdUnknown)?;
+        let Some(id) = table.catalog().find(&item.path) else {
+            // Each node has system tags of its own; nobody writes them.
+            let system = item.path.starts_with(SYSTEM_ROOT);
+            return Err(if system { ItemResult::BadNotWritable } else { ItemResult::BadNodeIdUnknown });
+        };
         let tag = table.catalog().get(id).ok_or(ItemResult::BadNodeIdUnknown)?;
         if !tag.writable {
             return Err(ItemResult::BadNotWritable);
