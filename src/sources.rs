@@ -11,9 +11,12 @@ pub mod simulator;
 
 use std::sync::Arc;
 
+use hotpair_core::catalog::Catalog;
 use hotpair_core::quality::Quality;
 use hotpair_core::types::{StandbyActivityLevel, UnixMillis};
 use hotpair_core::value::{Sample, Value, ValueType};
+
+use crate::config::sources::SourceDef;
 
 pub use replay::{Replay, ReplaySettings, TimeUnit};
 pub use runner::{Plant, PublishError, RunnerHandle, RunnerStats, SourceRunner};
@@ -48,6 +51,14 @@ pub trait Source: Send {
     fn fault(&self) -> Option<String> {
         None
     }
+}
+
+/// Makes a source of the project, and reads what it needs. It does not feed yet.
+pub fn open(def: &SourceDef, catalog: &Arc<Catalog>) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match def {
+        SourceDef::Simulator(def) => Box::new(Simulator::new(def.into(), catalog)?),
+        SourceDef::Replay(def) => Box::new(Replay::open(def.into(), catalog.clone())?),
+    })
 }
 
 /// The present values of all tags.

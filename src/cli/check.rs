@@ -26,8 +26,21 @@ impl CheckReport {
 
 /// Checks the configuration at `path` as `hotpair run` would read it in this environment. Show the report to print it.
 pub fn run(path: &Path, insecure: bool, environment: impl IntoIterator<Item = (OsString, OsString)>) -> CheckReport {
-    let (config, project, problems) = Config::read(path, insecure, environment);
+    let (config, project, mut problems) = Config::read(path, insecure, environment);
+    if let (Some(config), Some(project), false) = (&config, &project, problems.has_errors()) {
+        check_sources(config, project, &mut problems);
+    }
     CheckReport { config, project, problems }
+}
+
+/// Makes each source, as a run would: what is wrong in the rows of a recording shows only there.
+fn check_sources(config: &Config, project: &Project, problems: &mut Problems) {
+    let file = config.project.dir.join("sources.toml").display().to_string();
+    for def in &project.sources {
+        if let Err(error) = crate::sources::open(def, &project.catalog) {
+            problems.push_error(file.clone(), error.to_string());
+        }
+    }
 }
 
 impl fmt::Display for CheckReport {

@@ -129,6 +129,11 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Adds one.
+    /// An error of a whole file, found by somebody else.
+    pub(crate) fn push_error(&mut self, file: String, message: impl Into<String>) {
+        self.push(Problem::error(&Place { file, line: None, column: None }, message, ""));
+    }
+
     pub(super) fn push(&mut self, problem: Problem) {
         self.0.push(problem);
     }

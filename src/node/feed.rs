@@ -7,9 +7,8 @@ use hotpair_actors::shared::Shared;
 
 use super::StartError;
 use super::publish::PlantOfNode;
-use crate::config::sources::SourceDef;
 use crate::config::{Config, Project};
-use crate::sources::{Replay, RunnerHandle, Simulator, Source, SourceError, SourceRunner};
+use crate::sources::{RunnerHandle, Source, SourceRunner};
 
 /// A source at work.
 pub(super) struct Runner {
@@ -22,16 +21,9 @@ pub(super) struct Runner {
 pub(super) fn prepare(config: &Config, project: &Project, shared: &Arc<Shared>) -> Result<Vec<Runner>, StartError> {
     let mut sources = Vec::new();
     for def in &project.sources {
-        sources.push(make(def, project)?);
+        sources.push(crate::sources::open(def, &project.catalog)?);
     }
     sources.into_iter().map(|source| start(source, config, project, shared)).collect()
-}
-
-fn make(def: &SourceDef, project: &Project) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match def {
-        SourceDef::Simulator(def) => Box::new(Simulator::new(def.into(), &project.catalog)?),
-        SourceDef::Replay(def) => Box::new(Replay::open(def.into(), project.catalog.clone())?),
-    })
 }
 
 fn start(

@@ -45,7 +45,7 @@ impl World {
         let done = self.quiet_since.is_some_and(|since| self.now > since + 4_000_000);
         let Some(node) = self.someone().filter(|_| !done) else { return };
         self.load.next += 1;
-        let value = self.load.next as i64;
+        let value = self.load.next.cast_signed();
         let operation = self.rng.percent(50).then(|| Arc::from(format!("operation-{value}")));
         let first = self.rng.range(0, 3) as usize;
         let keys = if self.rng.percent(20) { vec![first, (first + 1) % 4] } else { vec![first] };
@@ -69,12 +69,12 @@ impl World {
         self.mail(node, Mail::Tags(TagInput::Write(order)));
     }
 
-    pub fn write_answered(&mut self, node: usize, ticket: u64, outcome: WriteOutcome) {
+    pub fn write_answered(&mut self, node: usize, ticket: u64, outcome: &WriteOutcome) {
         self.note(|| format!("{} answers write {ticket}: {outcome:?}", self.nodes[node].name));
         let Some((write, ..)) = self.load.writes.remove(&ticket) else {
             return self.check(invariants::answered("a write that was answered already", 1, 0));
         };
-        let again = match &outcome {
+        let again = match outcome {
             WriteOutcome::Done { results, replicated } => {
                 self.oracle_answered(&write, results, *replicated);
                 self.rng.percent(10)

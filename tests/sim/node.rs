@@ -107,7 +107,7 @@ impl Node {
     }
 
     pub fn wall(&self, now_us: u64) -> UnixMillis {
-        UnixMillis(WALL_START_MS + (now_us / 1000) as i64 + self.wall_offset_ms)
+        UnixMillis(WALL_START_MS + (now_us / 1000).cast_signed() + self.wall_offset_ms)
     }
 
     /// Alive and not stopped.

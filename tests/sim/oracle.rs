@@ -79,7 +79,7 @@ impl World {
     fn is_whole(&self) -> bool {
         let [one, other] = &self.nodes;
         let (Some(a), Some(b)) = (&one.process, &other.process) else { return false };
-        let sound = |conn| self.net.conns.get(conn).is_some_and(|conn| conn.is_sound());
+        let sound = |conn| self.net.conns.get(conn).is_some_and(crate::net::Conn::is_sound);
         let linked = a.link == b.link && a.link.as_ref().is_some_and(sound);
         linked && !self.net.cut && one.works() && other.works()
     }
@@ -215,8 +215,6 @@ impl World {
         }
     }
 
-    pub fn divergence(&mut self, _node: usize, _report: &DivergenceReport) {}
-
     /// While it is in sync with one leader, no tag goes back.
     fn check_changes(&mut self, node: usize) {
         let Some(process) = &self.nodes[node].process else { return };
@@ -241,15 +239,17 @@ impl World {
         if !replicated {
             return;
         }
-        // The peer's word may have been under way for longer than it lived.
-        let strikes = u32::from(!self.is_whole());
+        // The peer's word may have been under way for longer than it lived: then a failure counts already.
+        if !self.is_whole() {
+            return;
+        }
         if let Some(id) = &write.operation {
-            self.oracle.operations.entry(id.clone()).or_insert(strikes);
+            self.oracle.operations.entry(id.clone()).or_insert(0);
         }
         for (key, result) in write.keys.iter().zip(results) {
             let place = self.place(*key, write.value);
             if *result == ItemResult::Good && self.oracle.floors[*key].is_none_or(|(floor, _)| floor < place) {
-                self.oracle.floors[*key] = Some((place, strikes));
+                self.oracle.floors[*key] = Some((place, 0));
             }
         }
     }

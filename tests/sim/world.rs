@@ -149,7 +149,7 @@ impl World {
     }
 
     /// The node that an event needs, with the process it was meant for.
-    fn addressee(&self, event: &Event) -> Option<(usize, Option<u64>)> {
+    fn addressee(event: &Event) -> Option<(usize, Option<u64>)> {
         match event {
             Event::Mail(node, boot, _)
             | Event::Timer(node, boot, ..)
@@ -165,7 +165,7 @@ impl World {
     }
 
     fn dispatch(&mut self, event: Event) {
-        if let Some((node, boot)) = self.addressee(&event) {
+        if let Some((node, boot)) = Self::addressee(&event) {
             let process = self.nodes[node].process.as_ref().map(|process| process.boot);
             if boot.is_some() && boot != process {
                 return;
@@ -355,10 +355,11 @@ impl World {
                 }
                 TagEffect::CloseLane => self.close_lane(node),
                 TagEffect::ToPeer(message) => self.send_control(node, link, &message),
-                TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, outcome),
+                TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, &outcome),
                 TagEffect::Persist { durable, items } => self.store(node, Op::Retained { durable, items }),
                 TagEffect::Adopt { lineage, durable } => self.store(node, Op::Adopt { lineage, durable }),
-                TagEffect::Report(report) => self.divergence(node, &report),
+                // The oracle has read it.
+                TagEffect::Report(_) => {}
                 TagEffect::ToArbiter(input) => self.mail(node, Mail::Arbiter(input)),
             }
         }

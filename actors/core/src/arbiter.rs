@@ -327,8 +327,8 @@ impl Arbiter {
     }
 
     fn peer_report(&self) -> Option<&Report> {
-        // What a silent peer said last is no longer worth anything.
-        if self.linked && self.silent.is_none() { self.peer.as_ref().map(|peer| &peer.report) } else { None }
+        // What a peer said that is silent now, or said goodbye, is no longer worth anything.
+        if self.linked && self.silent.is_none() && !self.goodbye { self.peer.as_ref().map(|peer| &peer.report) } else { None }
     }
 
     fn recovery_mode(&self) -> RecoveryMode {

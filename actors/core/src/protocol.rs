@@ -186,7 +186,7 @@ pub enum Control {
     },
     /// Step 1: the Running node stopped taking writes and offers Running.
     Offer {
-        /// Number of this switch, drawn from the offering node's change numbers; never 0.
+        /// Number of this switch, of the offering node since its process started; never 0.
         switch: u64,
         /// The tenure that is offered.
         epoch: Epoch,

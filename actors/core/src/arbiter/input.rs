@@ -140,7 +140,9 @@ impl Arbiter {
     }
 
     fn hear_hold(&mut self, hold: Hold, now: Millis) {
-        if hold.version > self.hold.version {
+        // Two holds of one version were begun while the nodes were apart: the longer one counts.
+        let longer = hold.reason != self.hold.reason && hold.remaining_ms > self.hold_remaining_ms(now);
+        if hold.version > self.hold.version || (hold.version == self.hold.version && longer) {
             self.hold_until = now.plus(hold.remaining_ms);
             self.hold = hold;
         }

@@ -8,8 +8,10 @@ use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
 pub const GUARD_RECOVERIES: usize = 3;
 /// See [`GUARD_RECOVERIES`].
 pub const GUARD_PERIOD_MS: u64 = 10 * 60 * 1000;
-/// A refused request is repeated after this time.
+/// A refused or failed request is repeated after this time, which doubles each time up to the second one: an attempt
+/// stops the plant's writes for a moment.
 const RETRY_MS: u64 = 1000;
+const RETRY_AT_MOST_MS: u64 = 60_000;
 /// Marks a request of recovery: people's orders have numbers without it.
 const OWN_REQUEST: u64 = 1 << 63;
 
@@ -20,6 +22,7 @@ pub(super) struct Recovery {
     pub just_started: bool,
     asked: Option<u64>,
     pub next_try: Option<Millis>,
+    refusals: u32,
     /// Why it acts as Manual.
     pub suspended: Option<String>,
 }
@@ -46,7 +49,8 @@ impl Recovery {
             return false;
         }
         self.asked = None;
-        self.next_try = Some(now.plus(RETRY_MS));
+        self.next_try = Some(now.plus((RETRY_MS << self.refusals.min(10)).min(RETRY_AT_MOST_MS)));
+        self.refusals += 1;
         if suspend {
             self.suspended = Some(refused.to_owned());
         }

@@ -369,7 +369,7 @@ impl Arbiter {
         }
     }
 
-    fn back_to_running(&mut self, reason: &str) {
+    pub(super) fn back_to_running(&mut self, reason: &str) {
         self.end_switch(Err(if reason.is_empty() { "the switch was aborted".into() } else { reason.to_owned() }));
         self.state = State::Running(Running::default());
         self.effects.push(Effect::Resume);

@@ -116,6 +116,9 @@ impl Arbiter {
         if for_ms <= self.settings.failover_time_ms || self.settings.mode == Mode::Independent {
             return;
         }
+        if matches!(&self.state, State::Ceding(ceding) if !ceding.has_offered()) {
+            self.back_to_running("this node was stopped in the middle of the switch");
+        }
         if let State::Running(running) = &mut self.state {
             running.fenced_until = Some(now.plus(self.settings.failover_time_ms));
             self.effects.push(Effect::Quiesce);
