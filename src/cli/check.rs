@@ -56,7 +56,9 @@ impl fmt::Display for CheckReport {
             // Below System/ are the program's own.
             let tags = project.catalog.iter().filter(|(_, tag)| !tag.path.starts_with("System/")).count();
             write!(f, "{}, ", count(tags, "tag"))?;
-            write!(f, "{}, ", count(project.alarms.len(), "alarm"))?;
+            let alarms = project.alarms.len();
+            let note = if alarms > 0 { " (checked, not evaluated in this version)" } else { "" };
+            write!(f, "{}{note}, ", count(alarms, "alarm"))?;
             f.write_str(&count(project.sources.len(), "source"))?;
             for (index, source) in project.sources.iter().enumerate() {
                 let separator = if index == 0 { ": " } else { ", " };

@@ -205,5 +205,8 @@ impl Arbiter {
             self.saw(lineage.epoch().counter);
             self.lineage = lineage;
         }
+        // The adoption went to disk past this machine, perhaps before or after an order of its own: this one is last.
+        let last_word = if let State::Taking(taking) = &self.state { &taking.lineage } else { &self.lineage };
+        self.store(last_word.clone());
     }
 }
