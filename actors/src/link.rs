@@ -109,9 +109,13 @@ impl Link {
         new
     }
 
-    /// Queues a message for the peer. Without a link it is dropped: what it said is over.
-    pub(crate) fn send(&self, message: Control) {
+    /// Queues a message for the peer of link `generation`; none: whichever link stands. Without it the message is
+    /// dropped: what it said is over.
+    pub(crate) fn send(&self, generation: Option<u64>, message: Control) {
         let mut inner = self.inner.lock();
+        if generation.is_some_and(|generation| generation != inner.generation) {
+            return;
+        }
         // A queue that nobody empties any more belongs to a connection whose end is just being noticed.
         if let Some(up) = &inner.up
             && let Err(TrySendError::Full(_)) = up.out.try_send(message)
@@ -145,7 +149,7 @@ impl Link {
         true
     }
 
-    /// Takes a connection that passed its greeting, and starts its tasks.
+    /// Takes a connection that passed its greeting, starts its tasks, and says which link it is.
     pub(crate) fn take(
         &self,
         shared: &Arc<Shared>,
@@ -154,7 +158,7 @@ impl Link {
         greeting: Box<Greeting>,
         session: u64,
         remarks: Vec<Remark>,
-    ) {
+    ) -> u64 {
         let address = stream.peer_addr().ok().map(|address| address.to_string());
         let (read, write) = stream.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
@@ -180,6 +184,7 @@ impl Link {
                 link.do_send(LinkEnded { generation, reason });
             }
         });
+        generation
     }
 }
 

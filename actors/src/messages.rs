@@ -81,6 +81,15 @@ pub struct LaneEnded {
     pub reason: String,
 }
 
+/// To whoever writes to the peer: what is said from now on goes over link `generation`. What was meant for an earlier
+/// one must not reach a peer that greeted anew.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct UseLink {
+    /// Of the link.
+    pub generation: u64,
+}
+
 /// To the link: a connection passed its greeting.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::directory::names::PEER_LINK;
-use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened};
+use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened, UseLink};
 use crate::shared::Shared;
 use greet::Outcome;
 
@@ -189,7 +189,14 @@ impl Handler<Greeted> for PeerLink {
         }
         let alive_at = greeting.alive_at.clone();
         tracing::info!(peer = %greeting.node, mode = %greeting.mode, version = greeting.version, "connected to the peer");
-        self.shared.link.take(&self.shared, stream, received, greeting.clone(), session, remarks);
+        let generation =
+            self.shared.link.take(&self.shared, stream, received, greeting.clone(), session, remarks);
+        if let Some(arbiter) = self.shared.directory.state_arbiter() {
+            arbiter.do_send(UseLink { generation });
+        }
+        if let Some(tags) = self.shared.directory.tag_replicator() {
+            tags.do_send(UseLink { generation });
+        }
         self.announce(true);
         if let Some(arbiter) = self.shared.directory.state_arbiter() {
             arbiter.do_send(Happened(Input::LinkUp(greeting)));

@@ -320,9 +320,9 @@ impl Shared {
         self.clock.now().since(self.detector.lock().last_sign())
     }
 
-    /// Sends a control message to the peer, if there is a link.
+    /// Sends a control message to the peer of any link, if there is one.
     pub(crate) fn tell_peer(&self, message: Control) {
-        self.link.send(message);
+        self.link.send(None, message);
     }
 
     /// The node said goodbye.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::directory::names::STATE_ARBITER;
 use crate::durable::DurableTenure;
-use crate::messages::{DropLink, Happened, PressSwitch, Probe, TagsHappened};
+use crate::messages::{DropLink, Happened, PressSwitch, Probe, TagsHappened, UseLink};
 use crate::shared::Shared;
 
 /// Numbers of switch orders start here, those of the arbiter's own requests below.
@@ -24,12 +24,14 @@ pub struct StateArbiter {
     clients: HashMap<u64, oneshot::Sender<Result<(), String>>>,
     next_order: u64,
     armed: Option<Millis>,
+    /// The link that the machine knows of.
+    link: u64,
 }
 
 impl StateArbiter {
     /// The arbiter of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, clients: HashMap::new(), next_order: FIRST_ORDER, armed: None }
+        Self { shared, clients: HashMap::new(), next_order: FIRST_ORDER, armed: None, link: 0 }
     }
 
     fn hear(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -72,7 +74,7 @@ impl StateArbiter {
                     tags.do_send(TagsHappened(input));
                 }
             }
-            Routed::Peer(message) => self.shared.tell_peer(message),
+            Routed::Peer(message) => self.shared.link.send(Some(self.link), message),
             Routed::DropLink => {
                 if let Some(link) = self.shared.directory.peer_link() {
                     link.do_send(DropLink);
@@ -134,6 +136,14 @@ impl Handler<PressSwitch> for StateArbiter {
         self.next_order += 1;
         self.clients.insert(order.request, reply);
         self.hear(Input::Switch(order), ctx);
+    }
+}
+
+impl Handler<UseLink> for StateArbiter {
+    type Result = ();
+
+    fn handle(&mut self, UseLink { generation }: UseLink, _: &mut Self::Context) {
+        self.link = generation;
     }
 }
 

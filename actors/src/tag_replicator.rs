@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::directory::names::TAG_REPLICATOR;
 use crate::durable::{Done, DurableTenure, RetainedBatch};
-use crate::messages::{Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, Write};
+use crate::messages::{Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, UseLink, Write};
 use crate::shared::Shared;
 use lane::Lane;
 
@@ -29,12 +29,14 @@ pub struct TagReplicator {
     clients: HashMap<u64, oneshot::Sender<WriteOutcome>>,
     next_ticket: u64,
     armed: Option<Millis>,
+    /// The link that the machine knows of.
+    link: u64,
 }
 
 impl TagReplicator {
     /// The tag replicator of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, lane: None, lanes: 0, clients: HashMap::new(), next_ticket: 1, armed: None }
+        Self { shared, lane: None, lanes: 0, clients: HashMap::new(), next_ticket: 1, armed: None, link: 0 }
     }
 
     fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
@@ -84,7 +86,7 @@ impl TagReplicator {
                 }
             }
             TagEffect::CloseLane => self.close_lane("the peer sent what cannot be understood", ctx),
-            TagEffect::ToPeer(message) => self.shared.tell_peer(message),
+            TagEffect::ToPeer(message) => self.shared.link.send(Some(self.link), message),
             TagEffect::Answer { ticket, outcome } => {
                 if let Some(client) = self.clients.remove(&ticket) {
                     let _ = client.send(outcome);
@@ -225,6 +227,14 @@ impl Handler<LaneEnded> for TagReplicator {
         if self.lane.as_ref().is_some_and(|lane| lane.generation == generation) {
             self.close_lane(&reason, ctx);
         }
+    }
+}
+
+impl Handler<UseLink> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, UseLink { generation }: UseLink, _: &mut Self::Context) {
+        self.link = generation;
     }
 }
 

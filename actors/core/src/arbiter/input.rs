@@ -15,6 +15,11 @@ impl Arbiter {
             Input::Unavailable { last_sign } => {
                 self.silent = Some((last_sign, now));
                 self.await_no_loser();
+                if self.is_leading() && self.linked {
+                    // What the peer sent before it fell silent must not arrive when its deadlines have passed.
+                    self.effects.push(Effect::DropLink);
+                    self.link_down();
+                }
             }
             Input::Available => self.silent = None,
             Input::Stalled { for_ms } => self.stalled(for_ms, now),

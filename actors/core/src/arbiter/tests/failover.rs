@@ -38,6 +38,8 @@ fn a_peer_that_answers_again_in_time_is_not_taken_over() {
     pair.cut();
     pair.pass(FAILOVER - 10);
     pair.mend();
+    // The Running node has dropped the silent connection: the Backup greets anew.
+    pair.connect();
     pair.pass(FAILOVER * 3);
     pair.shows(Master, Status::Running, Status::Standby);
     pair.shows(Backup, Status::Standby, Status::Running);
