@@ -14,6 +14,7 @@ pub mod check;
 mod demo;
 mod failure;
 mod glance;
+mod hangup;
 mod hold;
 pub mod init;
 mod logging;

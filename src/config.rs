@@ -147,7 +147,7 @@ pub enum Arbitration {
 /// `[license]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LicenseSettings {
-    /// The licence file; a file that is not there is no licence.
+    /// Of a later version: a file that is there is an error now.
     pub file: Option<PathBuf>,
     /// Modules of a node without a licence file, while developing.
     pub modules: Vec<String>,

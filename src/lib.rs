@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod config;
 pub mod node;
+mod plain_json;
 pub mod sources;
 pub mod status;
 pub mod storage;

@@ -1,5 +1,7 @@
 //! A node: the only place where everything meets.
 
+mod aged;
+mod divergence;
 mod feed;
 mod handle;
 mod hooks;
@@ -85,15 +87,19 @@ impl Node {
             durable: recovered.durable,
             retained: recovered.retained,
         };
-        let (hooks, hook_thread) = hooks::start(&config.hooks);
+        let hooks = hooks::start(&config.hooks);
+        let told = hooks.clone();
         let on_event = Box::new(move |record: &_| {
             shown::log(record);
-            hooks.tell(record);
+            told.tell(record);
         });
-        let shared = Shared::new(settings, project.catalog.clone(), found, storage.clone(), listener, on_event);
+        let report_files = divergence::ReportFiles::default();
+        let on_report = Box::new(move |report: &_| report_files.file(report));
+        let shared =
+            Shared::new(settings, project.catalog.clone(), found, storage.clone(), listener, on_event, on_report);
         let runners = feed::prepare(&config, &project, &shared)?;
         let thread = run_actors(shared.clone()).await?;
-        let handle = NodeHandle::new(config, shared, storage, runners, [Some(thread), hook_thread]);
+        let handle = NodeHandle::new(config, shared, storage, runners, thread, hooks);
         handle.watch();
         Ok(handle)
     }
@@ -105,14 +111,9 @@ async fn run_actors(shared: Arc<Shared>) -> Result<std::thread::JoinHandle<()>, 
     let thread = std::thread::Builder::new()
         .name("hp-system".into())
         .spawn(move || {
-            let system = actix_rt::System::new();
-            let mut stop = shared.stopped();
-            system.block_on(async move {
-                supervisor::start(shared).await;
+            supervisor::run(shared, || {
                 let _ = tell.send(());
-                let _ = stop.wait_for(|stopped| *stopped).await;
             });
-            actix_rt::System::current().stop();
         })
         .map_err(|error| StartError::System(format!("the node's thread cannot be started: {error}")))?;
     told.await.map_err(|_| StartError::System("the actors could not be started".into()))?;

@@ -150,8 +150,6 @@ pub enum LinkState {
     Listening,
     /// A Backup that tries to reach its Master.
     Connecting,
-    /// Connected, greetings are on their way.
-    Greeting,
     /// In use.
     Up,
 }
@@ -197,7 +195,7 @@ pub enum Cause {
     Fault,
     /// Somebody cleared a fault.
     FaultCleared,
-    /// The node stops cleanly.
+    /// The node stops cleanly, or stood still and asks its peer who runs.
     Stop,
     /// The peer's report or its silence: the transition is the peer's.
     Peer,
@@ -238,10 +236,19 @@ pub enum ActorState {
     Restarting,
     /// It does not answer its probe.
     Hung,
-    /// It kept failing and is not replaced any more.
+    /// It keeps failing: it is started anew, but only once a second.
     Failed,
-    /// It ended as it should.
-    Stopped,
+}
+
+/// A stored divergence report: `GET /api/v1/redundancy/divergence`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DivergenceFile {
+    /// Its name, by which it is fetched.
+    pub name: String,
+    /// When the changes were united.
+    #[serde(with = "rfc3339")]
+    pub time: UnixMillis,
 }
 
 /// The comparison of licences: `GET /api/v1/license`.
@@ -271,11 +278,13 @@ pub struct NodeMetrics {
     pub status: Option<Status>,
     /// The peer's status; none for an Independent node.
     pub peer_status: Option<Status>,
+    /// As [`NodeStatus::failover_ready`].
+    pub failover_ready: bool,
     /// Counter of the present tenure.
     pub epoch: u64,
     /// Promotions of this node that nobody asked for, by cause.
     pub failovers: Vec<(Cause, u64)>,
-    /// Switches that were asked for at this node, by result: `done`, `refused`, `aborted`.
+    /// Switches that were asked for at this node, by result: `done`, `refused`.
     pub switches: Vec<(&'static str, u64)>,
     /// Round trips of pings.
     pub peer_rtt: RttHistogram,

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::node::NodeHandle;
 
+mod divergence;
 mod error;
 mod guard;
 mod health;
@@ -158,6 +159,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(at("/api/v1/redundancy/clearFault", "POST").route(web::post().to(redundancy::clear_fault)))
         .service(at("/api/v1/redundancy/events", "GET").route(web::get().to(redundancy::events)))
         .service(at("/api/v1/redundancy/actors", "GET").route(web::get().to(redundancy::actors)))
+        .service(at("/api/v1/redundancy/divergence", "GET").route(web::get().to(divergence::list)))
+        .service(at("/api/v1/redundancy/divergence/{name}", "GET").route(web::get().to(divergence::file)))
         .service(at("/api/v1/redundancy/stream", "GET").route(web::get().to(stream::stream)))
         .service(at("/api/v1/license", "GET").route(web::get().to(redundancy::license)))
         .service(at("/api/v1/tags", "GET").route(web::get().to(tags::browse)))

@@ -149,6 +149,8 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("later: TLS of the page", new().more("[http.tls]\ncert = \"a\"")),
         ("later: witness", new().more("arbitration = \"witness\"")),
         ("advertise is a URL", new().toml("port = 8066", "advertise = \"http://a:8066\"")),
+        ("later: licence file", new().more("[license]\nfile = \"signed.jwt\"").file("signed.jwt", "x")),
+        ("later: licence file of the default name", new().file("license.jwt", "x")),
         ("licence file is not there", new().more("[license]\nfile = \"license.jwt\"")),
         ("unknown log level", new().more("[log]\nlevel = \"verbose\"")),
         ("unknown variable", new().variable("HOTPAIR__REDUNDANCY__PROT", "1")),

@@ -44,6 +44,7 @@ fn what_init_writes_passes_the_check() {
         assert!(report.problems.is_empty(), "{report}");
         assert_eq!(report.exit_status(), 0);
         assert!(report.to_string().contains(&format!("node \"Line1\", mode {mode}")), "{report}");
+        assert!(report.to_string().contains(" tags with history (not recorded in this version), "), "{report}");
         assert!(report.to_string().ends_with("1 source: plant (simulator)\nno problems"), "{report}");
     }
 }

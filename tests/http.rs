@@ -67,6 +67,8 @@ const WRONG_REQUESTS: &[(&str, &str, u16, &[&str])] = &[
     ("GET", "/api/v1/redundancy", 404, &["/api/v1/redundancy"]),
     ("GET", "/API/V1/redundancy/status", 404, &["/API"]),
     ("GET", "/../../etc/passwd", 404, &["etc", "nothing"]),
+    ("GET", "/api/v1/redundancy/divergence/divergence-1.json", 404, &["divergence-1.json"]),
+    ("GET", "/api/v1/redundancy/divergence/..%2Fhotpair.db", 404, &["hotpair.db"]),
     ("POST", STATUS, 405, &["GET"]),
     ("DELETE", STATUS, 405, &["GET"]),
     ("GET", SWITCH, 405, &["POST"]),

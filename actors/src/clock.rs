@@ -10,12 +10,13 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    started: UnixMillis,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Instant::now(), started: wall() }
     }
 
     /// Monotonic time since the clock's start.
@@ -30,8 +31,13 @@ impl Clock {
 
     /// The wall clock.
     pub fn wall(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        UnixMillis(since.as_millis() as i64)
+        wall()
+    }
+
+    /// A moment of the monotonic clock on the wall clock, as that was set when this clock started: the same moment is
+    /// always shown as the same time.
+    pub fn on_wall(&self, at: Millis) -> UnixMillis {
+        UnixMillis(self.started.0.saturating_add_unsigned(at.0))
     }
 
     /// Both.
@@ -43,4 +49,9 @@ impl Clock {
     pub fn until(&self, at: Millis) -> Duration {
         (self.origin + Duration::from_millis(at.0)).saturating_duration_since(Instant::now())
     }
+}
+
+fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixMillis(since.as_millis() as i64)
 }

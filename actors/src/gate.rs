@@ -36,11 +36,38 @@ impl Gate {
 
     /// Whether this node's own heart beats.
     pub fn is_fresh(&self, now: Millis) -> bool {
-        now.since(Millis(self.beat.load(Ordering::SeqCst))) <= self.valid_for_ms
+        now.since(Millis(self.beat.load(Ordering::SeqCst))) < self.valid_for_ms
     }
 
     /// Whether this node may work as Running.
     pub fn is_open(&self, now: Millis) -> bool {
         self.leading.load(Ordering::SeqCst) && self.is_fresh(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_open_while_this_node_leads_and_its_heart_beats() {
+        let gate = Gate::new(1000);
+        assert!(!gate.is_open(Millis(0)));
+        gate.open();
+        assert!(gate.is_open(Millis(0)));
+        gate.beat(Millis(5000));
+        assert!(gate.is_open(Millis(5999)));
+        assert!(!gate.is_open(Millis(6000)) && !gate.is_fresh(Millis(6000)));
+        gate.beat(Millis(7000));
+        assert!(gate.is_open(Millis(7000)));
+        gate.close();
+        assert!(!gate.is_open(Millis(7000)) && gate.is_fresh(Millis(7000)));
+    }
+
+    #[test]
+    fn a_node_without_a_peer_needs_no_heartbeat() {
+        let gate = Gate::new(u64::MAX);
+        gate.open();
+        assert!(gate.is_open(Millis(u64::MAX - 1)));
     }
 }

@@ -34,7 +34,7 @@ impl Heartbeat {
         let (number, noticed) = self.shared.detector.lock().tick(now);
         // Before the gate opens again, the arbiter must know that this node stood still.
         let stalled = noticed.iter().any(
-            |noticed| matches!(noticed, Noticed::Stalled { for_ms } if *for_ms > self.shared.settings.failover_time_ms),
+            |noticed| matches!(noticed, Noticed::Stalled { for_ms } if *for_ms >= self.shared.settings.failover_time_ms),
         );
         if stalled {
             self.shared.gate.close();

@@ -17,6 +17,8 @@ pub mod directory;
 pub mod durable;
 pub mod gate;
 pub mod heartbeat;
+#[cfg(feature = "fault-injection")]
+pub mod injure;
 pub mod license_checker;
 pub mod link;
 pub mod messages;
@@ -26,3 +28,6 @@ pub mod state_arbiter;
 pub mod supervised;
 pub mod supervisor;
 pub mod tag_replicator;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;

@@ -41,6 +41,7 @@ struct Inner {
     greeting: Option<Box<Greeting>>,
     address: Option<String>,
     refused: Option<Refusal>,
+    last_error: Option<String>,
     remarks: Vec<Remark>,
     trying: bool,
 }
@@ -50,7 +51,16 @@ struct Up {
     out: mpsc::Sender<Control>,
     writer: JoinHandle<()>,
     /// Dropped to end the reading.
-    _alive: oneshot::Sender<()>,
+    alive: oneshot::Sender<()>,
+}
+
+impl Up {
+    /// Nothing more is to be written. Without this a peer that reads nothing would keep queue and socket for ever.
+    fn cut(up: Option<Self>) {
+        if let Some(up) = up {
+            up.writer.abort();
+        }
+    }
 }
 
 /// What is shown of the link.
@@ -66,6 +76,8 @@ pub struct LinkView {
     pub address: Option<String>,
     /// Why the last connection was refused, by either side; none since one was taken.
     pub refused: Option<Refusal>,
+    /// Why a Backup's last attempt to connect did not come to a greeting; none since one did.
+    pub last_error: Option<String>,
     /// What does not fit, though the link stands.
     pub remarks: Vec<Remark>,
 }
@@ -80,6 +92,7 @@ impl Link {
             greeting: inner.greeting.clone(),
             address: inner.address.clone(),
             refused: inner.refused.clone(),
+            last_error: inner.last_error.clone(),
             remarks: inner.remarks.clone(),
         }
     }
@@ -87,6 +100,13 @@ impl Link {
     /// The peer's greeting on the present connection, or on the last one.
     pub fn greeting(&self) -> Option<Box<Greeting>> {
         self.inner.lock().greeting.clone()
+    }
+
+    /// Number of the present connection if its reading has ended. Usually [`LinkEnded`] says so; a PeerLink that was
+    /// restarted may have lost it.
+    pub(crate) fn ended_unheard(&self) -> Option<u64> {
+        let inner = self.inner.lock();
+        inner.up.as_ref().filter(|up| up.alive.is_closed()).map(|_| inner.generation)
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -101,11 +121,18 @@ impl Link {
         self.inner.lock().trying = trying;
     }
 
-    /// True when it is another refusal than before.
-    pub(crate) fn set_refused(&self, refusal: Refusal) -> bool {
+    /// Answers with the refusal before.
+    pub(crate) fn set_refused(&self, refusal: Refusal) -> Option<Refusal> {
         let mut inner = self.inner.lock();
-        let new = inner.refused.as_ref() != Some(&refusal);
-        inner.refused = Some(refusal);
+        inner.last_error = None;
+        inner.refused.replace(refusal)
+    }
+
+    /// True when it is another error than before.
+    pub(crate) fn set_last_error(&self, error: String) -> bool {
+        let mut inner = self.inner.lock();
+        let new = inner.last_error.as_ref() != Some(&error);
+        inner.last_error = Some(error);
         new
     }
 
@@ -121,21 +148,23 @@ impl Link {
             && let Err(TrySendError::Full(_)) = up.out.try_send(message)
         {
             tracing::warn!("the peer does not read what it is sent: the link is dropped");
-            inner.up = None;
+            Up::cut(inner.up.take());
         }
     }
 
-    /// Closes the connection, after what is queued has been written.
+    /// Closes the connection, after what is queued has been written. To be called where tasks can be spawned.
     pub(crate) fn drop_connection(&self) {
-        self.inner.lock().up = None;
+        let up = self.inner.lock().up.take();
+        if let Some(Up { out, writer, .. }) = up {
+            actix_rt::spawn(write_the_rest(out, writer));
+        }
     }
 
     /// Closes the connection and waits until what was queued has been written.
     pub async fn close(&self) {
         let up = self.inner.lock().up.take();
         if let Some(Up { out, writer, .. }) = up {
-            drop(out);
-            let _ = tokio::time::timeout(CLOSE_WITHIN, writer).await;
+            write_the_rest(out, writer).await;
         }
     }
 
@@ -145,7 +174,7 @@ impl Link {
         if inner.generation != generation {
             return false;
         }
-        inner.up = None;
+        Up::cut(inner.up.take());
         true
     }
 
@@ -167,10 +196,11 @@ impl Link {
         inner.generation += 1;
         let generation = inner.generation;
         let writer = actix_rt::spawn(write_all(write, queue));
-        inner.up = Some(Up { session, out, writer, _alive: alive });
+        Up::cut(inner.up.replace(Up { session, out, writer, alive }));
         inner.greeting = Some(greeting);
         inner.address = address;
         inner.refused = None;
+        inner.last_error = None;
         inner.remarks = remarks;
         inner.trying = false;
         drop(inner);
@@ -204,6 +234,14 @@ async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Control
         }
     }
     let _ = socket.shutdown().await;
+}
+
+/// What is queued may still be written, if the peer reads it.
+async fn write_the_rest(out: mpsc::Sender<Control>, mut writer: JoinHandle<()>) {
+    drop(out);
+    if tokio::time::timeout(CLOSE_WITHIN, &mut writer).await.is_err() {
+        writer.abort();
+    }
 }
 
 fn append(bytes: &mut Vec<u8>, message: &Control) {

@@ -2,17 +2,22 @@
 //!
 //! What stands of a connection is in [`crate::link`]; this actor only makes it, and tells everybody when it comes or goes.
 
+mod complaints;
 mod greet;
+#[cfg(test)]
+mod tests;
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use hotpair_core::arbiter::Input;
-use hotpair_core::protocol::{Control, Refusal};
+use hotpair_core::protocol::{Control, Refusal, RefusalCode};
 use hotpair_core::replicator::TagInput;
 use hotpair_core::types::Mode;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -22,6 +27,7 @@ use tokio::time::sleep;
 use crate::directory::names::PEER_LINK;
 use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened, UseLink};
 use crate::shared::Shared;
+use complaints::{Complaints, Trouble};
 use greet::Outcome;
 
 /// So many connections may be at their greeting; the oldest gives way, so that the true peer always gets its turn.
@@ -96,20 +102,6 @@ impl PeerLink {
         }
     }
 
-    fn refused(shared: &Shared, refusal: Refusal) {
-        if !greet::lasts(&refusal) {
-            tracing::debug!("connection refused: {}", refusal.reason);
-        } else if !shared.link.is_up() {
-            let reason = refusal.reason.clone();
-            if shared.link.set_refused(refusal) {
-                tracing::warn!("connection refused: {reason}");
-                shared.changed();
-            }
-        } else {
-            tracing::warn!("connection refused: {}", refusal.reason);
-        }
-    }
-
     /// The Backup's endless attempt, and the Master's question whether a lost Backup's process lives.
     fn seek(&mut self, ctx: &mut Context<Self>) {
         if let Some(old) = self.connecting.take() {
@@ -150,6 +142,9 @@ impl Actor for PeerLink {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(generation) = self.shared.link.ended_unheard() {
+            ctx.notify(LinkEnded { generation, reason: "it ended while this actor was restarted".into() });
+        }
         match self.shared.settings.mode {
             Mode::Master => self.accept(ctx),
             Mode::Backup if !self.shared.link.is_up() => self.seek(ctx),
@@ -189,8 +184,7 @@ impl Handler<Greeted> for PeerLink {
         }
         let alive_at = greeting.alive_at.clone();
         tracing::info!(peer = %greeting.node, mode = %greeting.mode, version = greeting.version, "connected to the peer");
-        let generation =
-            self.shared.link.take(&self.shared, stream, received, greeting.clone(), session, remarks);
+        let generation = self.shared.link.take(&self.shared, stream, received, greeting.clone(), session, remarks);
         if let Some(arbiter) = self.shared.directory.state_arbiter() {
             arbiter.do_send(UseLink { generation });
         }
@@ -244,12 +238,15 @@ impl Handler<Probe> for PeerLink {
 async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<PeerLink>, seed: u64) {
     let mut greeting: Vec<JoinHandle<()>> = Vec::new();
     let mut session = seed;
+    let complaints = Arc::new(Mutex::new(Complaints::default()));
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: those that greet will end soon.
-                tracing::warn!("a connection cannot be accepted: {error}");
+                if let Some(more) = complaints.lock().tell(shared.clock.now(), Trouble::NotAccepted, None) {
+                    tracing::warn!("a connection cannot be accepted: {error}{more}");
+                }
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -263,7 +260,7 @@ async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<Pe
             greeting.remove(0).abort();
         }
         session = session.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F).max(1);
-        let (shared, me, session) = (shared.clone(), me.clone(), session);
+        let (shared, me, session, complaints) = (shared.clone(), me.clone(), session, complaints.clone());
         greeting.push(actix_rt::spawn(async move {
             let _ = stream.set_nodelay(true);
             let limit = shared.settings.connect_timeout_ms;
@@ -272,10 +269,68 @@ async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<Pe
                     me.do_send(Greeted { stream, received, greeting, session, remarks });
                 }
                 Outcome::Lane { stream, received } => open_lane(&shared, stream, received, None),
-                Outcome::Refused(refusal) => PeerLink::refused(&shared, refusal),
-                Outcome::Broken(reason) => tracing::warn!(%from, "connection without a greeting: {reason}"),
+                Outcome::Refused(refusal) => refused_by_master(&shared, &complaints, from.ip(), refusal),
+                Outcome::Broken(reason) => {
+                    let more = complaints.lock().tell(shared.clock.now(), Trouble::NoGreeting, Some(from.ip()));
+                    if let Some(more) = more {
+                        tracing::warn!(%from, "connection without a greeting: {reason}{more}");
+                    }
+                }
             }
         }));
+    }
+}
+
+/// At the Master: anybody can come there, as often as he wants.
+fn refused_by_master(shared: &Shared, complaints: &Mutex<Complaints>, from: IpAddr, refusal: Refusal) {
+    if !greet::lasts(&refusal) {
+        tracing::debug!(%from, "connection refused: {}", refusal.reason);
+        return;
+    }
+    let more = complaints.lock().tell(shared.clock.now(), Trouble::Refused(refusal.code), Some(from));
+    if let Some(more) = &more {
+        tracing::warn!(%from, "connection refused: {}{more}", refusal.reason);
+    }
+    // While the peer is there, noise of strangers says nothing about the pair; a second Backup does.
+    if !shared.link.is_up() || refusal.code != RefusalCode::NotHotpair {
+        let code = refusal.code;
+        let before = shared.link.set_refused(refusal);
+        if more.is_some() || before.is_none_or(|before| before.code != code) {
+            shared.changed();
+        }
+    }
+}
+
+/// At the Backup, whose only connection it is.
+fn refused_to_backup(shared: &Shared, refusal: Refusal) {
+    if !greet::lasts(&refusal) {
+        tracing::debug!("connection refused: {}", refusal.reason);
+        return;
+    }
+    if shared.link.set_refused(refusal.clone()).as_ref() != Some(&refusal) {
+        tracing::warn!("connection refused: {}", refusal.reason);
+        shared.changed();
+    }
+}
+
+/// What a Backup that cannot connect has told already, until the link stands.
+#[derive(Default)]
+struct Attempts {
+    told: Vec<Option<ErrorKind>>,
+}
+
+impl Attempts {
+    /// `kind`: none for a connection without a greeting.
+    fn failed(&mut self, shared: &Shared, kind: Option<ErrorKind>, error: String) {
+        if self.told.contains(&kind) {
+            tracing::debug!("{error}");
+        } else {
+            self.told.push(kind);
+            tracing::warn!("{error}; trying on");
+        }
+        if shared.link.set_last_error(error) {
+            shared.changed();
+        }
     }
 }
 
@@ -285,6 +340,7 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
     let limit = Duration::from_millis(shared.settings.connect_timeout_ms);
     let mut pause = FIRST_PAUSE_MS;
     let was_linked = shared.link.greeting().is_some();
+    let mut attempts = Attempts::default();
     shared.link.set_trying(true);
     loop {
         match tokio::time::timeout(limit, TcpStream::connect((host.as_str(), *port))).await {
@@ -296,23 +352,42 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
                         return;
                     }
                     Outcome::Refused(refusal) => {
-                        PeerLink::refused(&shared, refusal);
+                        tell_refusal(&shared, &refusal).await;
+                        refused_to_backup(&shared, refusal);
                         pause = LAST_PAUSE_MS * 8;
                     }
-                    Outcome::Broken(reason) => tracing::debug!("no greeting of the Master: {reason}"),
+                    Outcome::Broken(reason) => {
+                        attempts.failed(&shared, None, format!("no greeting of the Master at {host}:{port}: {reason}"));
+                    }
                     Outcome::Lane { .. } => {}
                 }
             }
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused && was_linked => {
-                if let Some(arbiter) = shared.directory.state_arbiter() {
+            Ok(Err(error)) => {
+                let kind = error.kind();
+                attempts.failed(&shared, Some(kind), format!("cannot reach {host}:{port}: {error}"));
+                if kind == ErrorKind::ConnectionRefused
+                    && was_linked
+                    && let Some(arbiter) = shared.directory.state_arbiter()
+                {
                     let _ = arbiter.send(Happened(Input::ProvenDead)).await;
                 }
             }
-            Ok(Err(error)) => tracing::debug!("the Master cannot be reached: {error}"),
-            Err(_) => tracing::debug!("the Master does not answer"),
+            Err(_) => {
+                let limit = limit.as_millis();
+                let error = format!("cannot reach {host}:{port}: no answer within {limit} ms");
+                attempts.failed(&shared, Some(ErrorKind::TimedOut), error);
+            }
         }
         sleep(Duration::from_millis(pause + jitter_ms(&shared, pause))).await;
         pause = (pause * 2).min(LAST_PAUSE_MS);
+    }
+}
+
+/// A node that refuses lives: nobody is to be replaced while it does.
+async fn tell_refusal(shared: &Shared, refusal: &Refusal) {
+    let alive = !matches!(refusal.code, RefusalCode::NotHotpair | RefusalCode::Session);
+    if let Some(arbiter) = shared.directory.state_arbiter().filter(|_| alive) {
+        let _ = arbiter.send(Happened(Input::Refused { reason: refusal.reason.clone() })).await;
     }
 }
 

@@ -11,7 +11,7 @@ use hotpair_core::catalog::Catalog;
 use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
 use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{Control, LicenseFacts, ProjectHash, Tenure};
-use hotpair_core::replicator::{Replicator, ReplicatorSettings, ReplicatorView};
+use hotpair_core::replicator::{DivergenceReport, Replicator, ReplicatorSettings, ReplicatorView};
 use hotpair_core::tags::TagTable;
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode, Seq, Status, UnixMillis};
 use hotpair_core::value::Sample;
@@ -114,6 +114,10 @@ pub struct EventRecord {
 /// Called at each event, on the control thread: it must not block.
 pub type OnEvent = Box<dyn Fn(&EventRecord) + Send + Sync>;
 
+/// Makes the file of a divergence report: its name and its content. Called on the data thread: it must not block. The
+/// error is told in the log.
+pub type OnReport = Box<dyn Fn(&DivergenceReport) -> Result<(String, Vec<u8>), String> + Send + Sync>;
+
 /// See the module.
 pub struct Shared {
     /// The configuration.
@@ -141,6 +145,7 @@ pub struct Shared {
     replication: RwLock<ReplicatorView>,
     events: Mutex<VecDeque<EventRecord>>,
     on_event: OnEvent,
+    on_report: OnReport,
     pub(crate) peer_license: Mutex<Option<LicenseFacts>>,
     changes: watch::Sender<u64>,
     exit: watch::Sender<bool>,
@@ -170,6 +175,7 @@ impl Shared {
         disk: Arc<dyn Durable>,
         listener: Option<TcpListener>,
         on_event: OnEvent,
+        on_report: OnReport,
     ) -> Arc<Self> {
         let clock = Clock::start();
         let mut table = TagTable::new(catalog);
@@ -220,6 +226,7 @@ impl Shared {
             listener,
             events: Mutex::default(),
             on_event,
+            on_report,
             peer_license: Mutex::default(),
             changes: watch::Sender::new(0),
             exit: watch::Sender::new(false),
@@ -298,6 +305,10 @@ impl Shared {
         events.push_back(record);
         drop(events);
         self.changed();
+    }
+
+    pub(crate) fn report_file(&self, report: &DivergenceReport) -> Result<(String, Vec<u8>), String> {
+        (self.on_report)(report)
     }
 
     /// The last events, newest first.

@@ -1,6 +1,6 @@
 //! Who is Running. On the control thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Supervised};
@@ -26,12 +26,21 @@ pub struct StateArbiter {
     armed: Option<Millis>,
     /// The link that the machine knows of.
     link: u64,
+    /// Not done yet. Should one of them panic, the rest is done after the restart.
+    effects: VecDeque<Effect>,
 }
 
 impl StateArbiter {
     /// The arbiter of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, clients: HashMap::new(), next_order: FIRST_ORDER, armed: None, link: 0 }
+        Self {
+            shared,
+            clients: HashMap::new(),
+            next_order: FIRST_ORDER,
+            armed: None,
+            link: 0,
+            effects: VecDeque::new(),
+        }
     }
 
     fn hear(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -42,10 +51,12 @@ impl StateArbiter {
         let deadline = arbiter.next_deadline(now);
         let view = arbiter.view(now);
         drop(arbiter);
-        for effect in effects {
+        // Whoever is answered now and looks sees what it was answered.
+        self.shared.show(view);
+        self.effects.extend(effects);
+        while let Some(effect) = self.effects.pop_front() {
             self.act(effect, ctx);
         }
-        self.shared.show(view);
         self.arm(deadline, ctx);
     }
 

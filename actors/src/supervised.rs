@@ -4,6 +4,9 @@
 //! `catch_unwind`: after a panic the context is restarted and goes on with the same mailbox. Only the message that
 //! panicked is lost; timers and streams of the old incarnation are dropped.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -29,7 +29,25 @@ pub struct Supervisor {
     /// A hung essential actor was found: since when the node hands over.
     handing_over: Option<Millis>,
     disk_trouble: Option<String>,
-    leaf: Option<Arbiter>,
+    last_tick: Option<Millis>,
+    leaf: Arbiter,
+}
+
+/// Runs all actors of a node, in a [`System`] of the calling thread, until [`Shared::stop`]; then their threads end.
+/// `started` is called when [`start`] has returned.
+pub fn run(shared: Arc<Shared>, started: impl FnOnce()) {
+    let system = System::new();
+    let mut stopped = shared.stopped();
+    system.block_on(async move {
+        start(shared).await;
+        started();
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    });
+    System::current().stop();
+    // The order to stop reaches the actors' threads only while the system runs.
+    if let Err(error) = system.run() {
+        tracing::error!("the threads of the actors may not have ended: {error}");
+    }
 }
 
 /// Starts all actors of a node. To be called inside a [`System`]. When it returns, every address is known and the
@@ -48,8 +66,12 @@ pub async fn start(shared: Arc<Shared>) {
         let _ = directory.heartbeat.set(heartbeat);
         arbiter.do_send(Happened(Input::Start));
     }
+    // Before the link: what the peer says of its licence as it connects must find somebody.
+    let leaf = Arbiter::new();
+    let checker = on(&leaf, &shared, names::LICENSE_CHECKER, LicenseChecker::new).await;
+    *directory.license_checker.write() = checker;
     let own = Arbiter::new();
-    if let Some(supervisor) = on(&own, &shared, names::SUPERVISOR, Supervisor::new).await {
+    if let Some(supervisor) = on(&own, &shared, names::SUPERVISOR, |shared| Supervisor::new(shared, leaf)).await {
         let _ = directory.supervisor.set(supervisor);
     }
     if let Some(link) = on(&control, &shared, names::PEER_LINK, PeerLink::new).await {
@@ -77,18 +99,34 @@ where
 }
 
 impl Supervisor {
-    /// The supervisor of a node.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, handing_over: None, disk_trouble: None, leaf: None }
+    /// The supervisor of a node; its replaceable actor works on the thread `leaf`.
+    pub fn new(shared: Arc<Shared>, leaf: Arbiter) -> Self {
+        Self { shared, handing_over: None, disk_trouble: None, last_tick: None, leaf }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         self.shared.directory.supervisor_beat.store(now.0, Ordering::Relaxed);
+        self.excuse_own_delay(now);
+        self.shared.directory.answered(names::SUPERVISOR, now);
         self.probe(now);
         self.look_for_hangs(now);
         self.look_at_disk();
         ctx.run_later(Duration::from_millis(PROBE_EVERY_MS), Self::tick);
+    }
+
+    /// While this actor stood still, the others did too, most likely: a suspended machine, a starved processor.
+    fn excuse_own_delay(&mut self, now: Millis) {
+        let late = self.last_tick.map_or(0, |last| now.since(last).saturating_sub(PROBE_EVERY_MS));
+        self.last_tick = Some(now);
+        if late <= PROBE_EVERY_MS {
+            return;
+        }
+        for (name, _) in self.shared.directory.snapshots() {
+            self.shared.directory.update(name, |snapshot| {
+                snapshot.probed_at = snapshot.probed_at.map(|at| at.plus(late).min(now));
+            });
+        }
     }
 
     /// Asks each actor whether it works; one that has not answered yet is not asked again.
@@ -135,26 +173,34 @@ impl Supervisor {
                 snapshot.last_error = "it did not answer; another one took its place".into();
             });
             tracing::error!(actor = names::LICENSE_CHECKER, "actor hangs: it is replaced");
-            self.start_leaf();
+            self.replace_leaf();
         }
-        let Some(name) = names::ESSENTIAL.into_iter().find(|name| hangs(name)) else { return };
+        let hung: Vec<_> = names::ESSENTIAL.into_iter().filter(|name| hangs(name)).collect();
+        if hung.is_empty() {
+            return;
+        }
+        let reason = match &hung[..] {
+            [name] => format!("the actor {name} hangs"),
+            names => format!("the actors {} hang", names.join(", ")),
+        };
         if let Some(since) = self.handing_over {
             let patience = self.shared.settings.switch_timeout_ms * 2;
             if now.since(since) >= patience {
-                self.shared.die(format!("the actor {name} hangs and Running could not be handed over"));
+                self.shared.die(format!("{reason} and Running could not be handed over"));
             }
             return;
         }
         self.handing_over = Some(now);
-        let reason = format!("the actor {name} hangs");
-        self.shared.directory.update(name, |snapshot| {
-            snapshot.state = ActorState::Hanging;
-            snapshot.hangs += 1;
-            snapshot.last_error = "it did not answer".into();
-        });
-        tracing::error!(actor = name, "actor hangs: this node hands over and ends its process");
-        if name == names::TAG_REPLICATOR {
-            // Without it nothing can be handed over in order: the peer takes over from what it has.
+        for name in &hung {
+            self.shared.directory.update(name, |snapshot| {
+                snapshot.state = ActorState::Hanging;
+                snapshot.hangs += 1;
+                snapshot.last_error = "it did not answer".into();
+            });
+        }
+        tracing::error!("{reason}: this node hands over and ends its process");
+        if hung.contains(&names::TAG_REPLICATOR) || hung.contains(&names::STATE_ARBITER) {
+            // Without these nothing can be handed over in order: the peer takes over from what it has.
             return self.shared.die(reason);
         }
         self.hand_over(reason);
@@ -190,7 +236,7 @@ impl Supervisor {
         }
     }
 
-    fn start_leaf(&mut self) {
+    fn replace_leaf(&mut self) {
         let place = Arbiter::new();
         let shared = self.shared.clone();
         place.spawn_fn(move || {
@@ -199,9 +245,7 @@ impl Supervisor {
             *shared.directory.license_checker.write() = Some(address);
         });
         // One that hangs keeps its thread until it wakes, and ends then.
-        if let Some(old) = self.leaf.replace(place) {
-            old.stop();
-        }
+        std::mem::replace(&mut self.leaf, place).stop();
     }
 }
 
@@ -209,9 +253,6 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if self.leaf.is_none() {
-            self.start_leaf();
-        }
         self.tick(ctx);
     }
 }
@@ -244,12 +285,5 @@ impl Handler<ClearFault> for Supervisor {
         if let Some(arbiter) = self.shared.directory.state_arbiter() {
             arbiter.do_send(Happened(Input::Fault(None)));
         }
-    }
-}
-
-/// Ends the [`System`] that the actors run in.
-pub fn stop() {
-    if let Some(system) = System::try_current() {
-        system.stop();
     }
 }

@@ -3,7 +3,7 @@
 mod lane;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
@@ -31,12 +31,23 @@ pub struct TagReplicator {
     armed: Option<Millis>,
     /// The link that the machine knows of.
     link: u64,
+    /// Not done yet. Should one of them panic, the rest is done after the restart.
+    effects: VecDeque<TagEffect>,
 }
 
 impl TagReplicator {
     /// The tag replicator of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, lane: None, lanes: 0, clients: HashMap::new(), next_ticket: 1, armed: None, link: 0 }
+        Self {
+            shared,
+            lane: None,
+            lanes: 0,
+            clients: HashMap::new(),
+            next_ticket: 1,
+            armed: None,
+            link: 0,
+            effects: VecDeque::new(),
+        }
     }
 
     fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
@@ -59,7 +70,8 @@ impl TagReplicator {
             self.shared.gate.open();
             self.shared.changed();
         }
-        for effect in effects {
+        self.effects.extend(effects);
+        while let Some(effect) = self.effects.pop_front() {
             self.act(effect, ctx);
         }
     }
@@ -142,12 +154,10 @@ impl Actor for TagReplicator {
 
 impl Supervised for TagReplicator {
     /// Between two messages nothing is lost. What a panic left undone the peer notices by a fresh connection.
-    fn restarting(&mut self, _: &mut Self::Context) {
+    fn restarting(&mut self, ctx: &mut Self::Context) {
         self.lane = None;
         self.armed = None;
-        let mut replicator = self.shared.replicator.lock();
-        let mut table = self.shared.table.write();
-        let _ = replicator.handle(&mut table, TagInput::LaneDown, self.shared.clock.both());
+        self.hear(TagInput::LaneDown, ctx);
     }
 }
 

@@ -56,6 +56,10 @@ impl fmt::Display for CheckReport {
             // Below System/ are the program's own.
             let tags = project.catalog.iter().filter(|(_, tag)| !tag.path.starts_with("System/")).count();
             write!(f, "{}, ", count(tags, "tag"))?;
+            let recorded = project.tag_history.iter().flatten().count();
+            if recorded > 0 {
+                write!(f, "{} with history (not recorded in this version), ", count(recorded, "tag"))?;
+            }
             let alarms = project.alarms.len();
             let note = if alarms > 0 { " (checked, not evaluated in this version)" } else { "" };
             write!(f, "{}{note}, ", count(alarms, "alarm"))?;

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::child::Child;
 use self::folders::Folders;
+use super::hangup::Hangup;
 use super::node_client::NodeClient;
 use super::terminal::{self, Paint};
 use super::{DemoArgs, Failure, shell_quote};
@@ -195,6 +196,7 @@ fn end_of_demo(deadline: Option<Instant>) -> Result<impl Future<Output = &'stati
     let listen = |kind| signal(kind).map_err(|error| Failure::other(format!("signals cannot be taken: {error}")));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = Hangup::listen()?;
     Ok(async move {
         let time_is_up = async {
             match deadline {
@@ -205,6 +207,7 @@ fn end_of_demo(deadline: Option<Instant>) -> Result<impl Future<Output = &'stati
         tokio::select! {
             _ = interrupt.recv() => "Ctrl-C",
             _ = terminate.recv() => "SIGTERM",
+            () = hangup.recv() => "SIGHUP",
             () = time_is_up => "the time is up",
         }
     })

@@ -78,7 +78,6 @@ fn not_connected(status: &NodeStatus, peer: &PeerStatus) -> String {
     let doing = match status.link.state {
         LinkState::Listening => "waiting for its connection",
         LinkState::Connecting => "trying to connect",
-        LinkState::Greeting => "greeting",
         LinkState::None | LinkState::Up => "not connected",
     };
     let seen = peer.last_seen_ms.map(|ms| format!(", last seen {:.1} s ago", ms as f64 / 1000.0));

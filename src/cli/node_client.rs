@@ -53,7 +53,7 @@ impl NodeClient {
         self.understood(&self.status_text()?)
     }
 
-    /// Moves Running to the other node; answers with the status after it is done.
+    /// Moves Running to the other node; answers with the status after it is done, which may not know the end yet.
     pub(super) fn switch(&self, reason: &str) -> Result<NodeStatus, Failure> {
         self.understood(&self.post("switch", &serde_json::json!({ "reason": reason }))?)
     }
@@ -112,10 +112,16 @@ impl NodeClient {
     /// A refusal when the node gives a reason of its own; the outcome of a forwarded order that got lost is not one.
     fn bad_answer(&self, status: u16, text: &str) -> Failure {
         match serde_json::from_str::<ErrorBody>(text) {
+            // A node knows what this program asks for.
+            _ if matches!(status, 404 | 405) => self.no_hotpair(status),
             Ok(body) if (400..500).contains(&status) || status == 503 => Failure::refused(body.error.message),
             Ok(body) => Failure::other(body.error.message),
-            Err(_) => Failure::other(format!("{} answers with HTTP status {status}; is it a hotpair node?", self.base)),
+            Err(_) => self.no_hotpair(status),
         }
+    }
+
+    fn no_hotpair(&self, status: u16) -> Failure {
+        Failure::other(format!("{} answers with HTTP status {status}; is it a hotpair node?", self.base))
     }
 }
 
@@ -139,9 +145,26 @@ fn base_address(url: &str) -> Result<String, Failure> {
     }
     let (scheme, place) = url.split_once("://").unwrap_or(("http", url));
     match place.trim_end_matches('/') {
-        place if scheme == "http" && !place.is_empty() => Ok(format!("http://{place}")),
+        place if scheme == "http" && is_address(place) => Ok(format!("http://{place}")),
         _ => Err(Failure::wrong_input(format!("--url {url} is not an address like http://127.0.0.1:8066"))),
     }
+}
+
+/// A host, perhaps with a port, perhaps with a path in front of the node's own.
+fn is_address(place: &str) -> bool {
+    let Ok(uri) = format!("http://{place}").parse::<ureq::http::Uri>() else { return false };
+    let (Some(authority), Some(host), None) = (uri.authority(), uri.host(), uri.query()) else { return false };
+    let valid_host = match host.strip_prefix('[') {
+        None => !host.is_empty(),
+        Some(inside) => inside.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+    };
+    let valid_port = match authority.as_str().strip_prefix(host) {
+        Some("") => true,
+        Some(after) => after.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port != 0),
+        // A user name stands before the host.
+        None => false,
+    };
+    valid_host && valid_port && !place.contains('#')
 }
 
 #[cfg(test)]
@@ -179,8 +202,32 @@ mod tests {
     fn an_address_may_be_short() {
         assert_eq!(base_address("127.0.0.1:8066").unwrap(), "http://127.0.0.1:8066");
         assert_eq!(base_address("http://a:1/").unwrap(), "http://a:1");
-        for wrong in ["", " ", "/", "ftp://a", "http://", "https://a"] {
-            assert_eq!(base_address(wrong).unwrap_err().exit_status(), 2, "{wrong}");
+        assert_eq!(base_address("http://[::1]:8066").unwrap(), "http://[::1]:8066");
+        assert_eq!(base_address("proxy.example/line1/").unwrap(), "http://proxy.example/line1");
+        for wrong in [
+            "",
+            " ",
+            "/",
+            "ftp://a",
+            "http://",
+            "https://a",
+            "a b",
+            "http://a b",
+            "http://[::1",
+            "[x]:1",
+            "a:99999",
+            "a:0",
+            "a:",
+            "a:b",
+            ":80",
+            "a:1:2",
+            "u@a",
+            "a?b",
+            "a#b",
+            "http:///x",
+        ] {
+            let result = base_address(wrong).map_err(|failure| failure.exit_status());
+            assert_eq!(result, Err(2), "{wrong}");
         }
     }
 
@@ -212,8 +259,10 @@ mod tests {
         let url = node_that_answers("200 OK", "<html>hello</html>");
         let failure = NodeClient::new(&url).unwrap().status().map(drop).unwrap_err();
         assert_eq!(failure.exit_status(), 1, "{failure}");
-        let url = node_that_answers("404 Not Found", "nothing here");
-        let failure = NodeClient::new(&url).unwrap().status().map(drop).unwrap_err();
-        assert_eq!(failure.exit_status(), 1, "{failure}");
+        for body in ["nothing here", r#"{"error": {"message": "no such page"}}"#] {
+            let url = node_that_answers("404 Not Found", body);
+            let failure = NodeClient::new(&url).unwrap().status().map(drop).unwrap_err();
+            assert_eq!(failure.exit_status(), 1, "{failure}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use hotpair_core::types::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use super::hangup::Hangup;
 use super::{Failure, RunArgs, logging, terminal};
 use crate::config::{Config, LogFormat};
 use crate::node::{Node, NodeHandle};
@@ -29,6 +30,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     });
     // Dropping it would wait for work that hangs; what must be on disk is there when the node has stopped.
     std::mem::forget(system);
+    if result.is_ok() {
+        // A failure is told behind the log's last lines, and waits for them itself.
+        logging::flush();
+    }
     result
 }
 
@@ -138,6 +143,7 @@ fn link_text(config: &Config) -> String {
 struct StopRequests {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Hangup,
     /// Answers when standard input ends; none when nobody asked to watch it.
     stdin_end: Option<oneshot::Receiver<()>>,
 }
@@ -148,21 +154,29 @@ impl StopRequests {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: Hangup::listen()?,
             stdin_end: watch_stdin.then(watch_stdin_end),
         })
     }
 
     /// Waits for the next request and names it.
     async fn next(&mut self) -> &'static str {
-        let Some(stdin_end) = &mut self.stdin_end else { return self.next_signal().await };
+        let stdin_end = async {
+            match &mut self.stdin_end {
+                // The end of the watching thread, for whatever reason, is the end of the input.
+                Some(end) => drop(end.await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            // The end of the watching thread, for whatever reason, is the end of the input.
-            _ = stdin_end => "end of standard input",
+            () = stdin_end => "end of standard input",
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = self.hangup.recv() => "SIGHUP",
         }
     }
 
+    /// Not SIGHUP: a closed terminal may send it twice, from the system and from the shell.
     async fn next_signal(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

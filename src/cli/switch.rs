@@ -1,16 +1,34 @@
 //! `hotpair switch`: moves Running to the other node and waits for the result.
 
+use std::time::{Duration, Instant};
+
 use hotpair_core::types::Status;
 
 use super::node_client::NodeClient;
 use super::{Failure, SwitchArgs, terminal};
 use crate::status::NodeStatus;
 
+/// How long the asked node may take to see what the switch has done.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(50);
+
 pub(super) fn run(args: &SwitchArgs) -> Result<(), Failure> {
     let node = NodeClient::new(&args.node.url)?;
-    let status = node.switch(args.reason.as_deref().unwrap_or("asked for on the command line"))?;
+    let before = node.status()?.epoch;
+    let answer = node.switch(args.reason.as_deref().unwrap_or("asked for on the command line"))?;
+    let status = settled(answer, before, || node.status().ok());
     terminal::say(&who_runs(&status, node.base()));
     Ok(())
+}
+
+/// The status when the switch shows in it, or the last one of [`PATIENCE`].
+fn settled(mut status: NodeStatus, before: u64, look: impl Fn() -> Option<NodeStatus>) -> NodeStatus {
+    let end = Instant::now() + PATIENCE;
+    while (status.switching || status.epoch <= before) && Instant::now() < end {
+        std::thread::sleep(LOOK);
+        status = look().unwrap_or(status);
+    }
+    status
 }
 
 fn who_runs(status: &NodeStatus, asked: &str) -> String {
@@ -47,6 +65,18 @@ mod tests {
         "hold": null, "switching": false, "link": {"state": "Up", "refused": null, "remarks": []},
         "running": null, "disk": null, "insecure": []
     }"#;
+
+    #[test]
+    fn an_answer_with_the_old_roles_is_asked_again() {
+        let after: NodeStatus = serde_json::from_str(AFTER).unwrap();
+        let mut early = after.clone();
+        (early.epoch, early.node.status) = (7, Status::Running);
+        assert_eq!(settled(early.clone(), 7, || Some(after.clone())).epoch, 8);
+        early.epoch = 8;
+        early.switching = true;
+        assert_eq!(settled(early, 7, || Some(after.clone())).node.status, Status::Standby);
+        assert_eq!(settled(after, 7, || panic!("nothing to wait for")).epoch, 8);
+    }
 
     #[test]
     fn it_tells_who_runs_now() {

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use super::logging;
+
 /// Prints a line on standard output. A closed output is ignored: there is nobody to tell.
 pub(super) fn say(line: &str) {
     let _ = say_or_fail(line);
@@ -17,10 +19,13 @@ pub(super) fn say_or_fail(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints the reason of a failure on standard error.
+/// Prints the reason of a failure on standard error, behind the log if there is one.
 pub(super) fn complain(message: &str) {
     let paint = Paint::when(wants_colours(&io::stderr()));
-    let _ = writeln!(io::stderr().lock(), "{} {message}", paint.bad("hotpair:"));
+    let line = format!("{} {message}", paint.bad("hotpair:"));
+    if !logging::end_with(&line) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
 }
 
 /// Whether the present standard output is a terminal that takes escape sequences.

@@ -220,17 +220,16 @@ impl Checks<'_> {
             self.error("node.data_dir", quoted(data_dir.display()), message, remedy);
         }
         let key = "license.file";
-        if let Some(file) = &config.license.file
-            && self.places.has(key)
-            && !file.is_file()
-        {
-            let found = quoted(file.display());
-            self.warning(
-                key,
-                found,
-                "there is no such file: this node runs without a licence",
-                "remove the key, or put the file there",
-            );
+        let Some(file) = &config.license.file else { return };
+        let found = quoted(file.display());
+        // To pass it over would let somebody believe that it counts. Without the key the default is looked for too.
+        if file.exists() {
+            let message = "licence files are not available in this version";
+            let remove = if self.places.has(key) { "the file and this key" } else { "the file" };
+            self.error(key, found, message, format!("set license.modules instead, and remove {remove}"));
+        } else if self.places.has(key) {
+            let message = "there is no such file, and licence files are not available in this version";
+            self.warning(key, found, message, "set license.modules instead, and remove this key");
         }
     }
 }

@@ -1,27 +1,33 @@
 //! The handle of a node: what a program can do with it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Recipient;
-use hotpair_actors::messages::{Happened, PressSwitch, Publish, Write};
+use hotpair_actors::messages::{ClearFault, Happened, PressSwitch, Publish, Write};
 use hotpair_actors::shared::Shared;
 use hotpair_core::arbiter::{Input, SwitchOrder as Order};
-use hotpair_core::catalog::{Catalog, TagDef, path_matches};
+use hotpair_core::catalog::{Catalog, TagDef, TagId, path_matches};
 use hotpair_core::protocol::{OperationId, WriteItem, WriteOutcome, WriteRefusal};
 use hotpair_core::types::{Mode, NodeId};
 use hotpair_core::value::Sample;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use super::aged::aged;
 use super::feed::Runner;
+use super::hooks::Hooks;
 use super::metrics::{self, Counts};
 use super::{Addressed, StatusSender, publish, shown, system_tags};
 use crate::config::Config;
 use crate::sources::SourceUpdate;
 use crate::status::{ActorStatus, Event, LicenseComparison, NodeMetrics, NodeStatus};
 use crate::storage::Storage;
+
+/// What the hooks get for their last work, which is what ends Running.
+const LAST_HOOKS: Duration = Duration::from_secs(5);
 
 /// A hold is at most a week: longer ones are forgotten ones.
 const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
@@ -80,6 +86,7 @@ struct Inner {
     catalog: Arc<Catalog>,
     runners: Mutex<Vec<Runner>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    hooks: Hooks,
     counts: Counts,
     status: StatusSender,
 }
@@ -90,14 +97,19 @@ impl NodeHandle {
         shared: Arc<Shared>,
         storage: Arc<Storage>,
         runners: Vec<Runner>,
-        threads: [Option<JoinHandle<()>>; 2],
+        thread: JoinHandle<()>,
+        hooks: Hooks,
     ) -> Self {
         let status = watch::Sender::new(Arc::new(shown::status(&config, &shared)));
         let catalog = shared.table.read().catalog().clone();
         let runners = Mutex::new(runners);
-        let threads = Mutex::new(threads.into_iter().flatten().collect());
+        let threads = Mutex::new(vec![thread]);
         let counts = Counts::default();
-        Self { inner: Arc::new(Inner { config, shared, storage, catalog, runners, threads, counts, status }) }
+        Self { inner: Arc::new(Inner { config, shared, storage, catalog, runners, threads, hooks, counts, status }) }
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        self.inner.storage.data_dir()
     }
 
     /// Both nodes at a glance, as of now.
@@ -157,7 +169,8 @@ impl NodeHandle {
     /// Says that the part of this node that failed works again.
     pub async fn clear_fault(&self, user: String) -> Result<(), String> {
         tracing::info!(user, "fault cleared");
-        self.tell_arbiter(Input::Fault(None)).await
+        let supervisor = self.inner.shared.directory.supervisor().ok_or("this node has not started")?;
+        supervisor.send(ClearFault).await.map_err(|_| "the supervisor was restarted: try again".to_owned())
     }
 
     async fn tell_arbiter(&self, input: Input) -> Result<(), String> {
@@ -188,7 +201,7 @@ impl NodeHandle {
     /// The present value of a tag, also of a system tag; none when there is no such tag.
     pub fn read(&self, path: &str) -> Option<Sample> {
         if let Some(id) = self.inner.catalog.find(path) {
-            return self.inner.shared.table.read().get(id);
+            return self.sample(id, self.inner.catalog.get(id)?);
         }
         self.system_tags().into_iter().find(|(tag, _)| *tag.path == *path).map(|(_, sample)| sample)
     }
@@ -208,7 +221,7 @@ impl NodeHandle {
             found < limit
         };
         for (id, tag) in self.inner.catalog.iter() {
-            if !show(tag, &mut || self.inner.shared.table.read().get(id)) {
+            if !show(tag, &mut || self.sample(id, tag)) {
                 return;
             }
         }
@@ -217,6 +230,12 @@ impl NodeHandle {
                 return;
             }
         }
+    }
+
+    /// As a reader is shown it. The table is held only while it is copied.
+    fn sample(&self, id: TagId, tag: &TagDef) -> Option<Sample> {
+        let sample = self.inner.shared.table.read().get(id)?;
+        Some(aged(tag, sample, self.inner.shared.clock.wall()))
     }
 
     fn system_tags(&self) -> Vec<(TagDef, Sample)> {
@@ -332,20 +351,18 @@ impl Inner {
         self.status.send_replace(status);
     }
 
-    /// Ends every thread of the node, and the disk last.
+    /// Ends every thread of the node, then the disk, and waits for the hooks.
     fn end(&self) {
         for runner in std::mem::take(&mut *self.runners.lock()) {
             runner.stop();
         }
         self.shared.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
-            // A hook may take its time; it ends by itself.
-            if thread.thread().name() != Some("hp-hooks") {
-                let _ = thread.join();
-            }
+            let _ = thread.join();
         }
         if let Err(error) = self.storage.close() {
             tracing::error!("{error}");
         }
+        self.hooks.finish(LAST_HOOKS);
     }
 }

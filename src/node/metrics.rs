@@ -35,6 +35,7 @@ pub(super) fn all(shared: &Shared, counts: &Counts, status: &NodeStatus) -> Node
     NodeMetrics {
         status: Some(status.node.status),
         peer_status: status.peer.as_ref().map(|peer| peer.status),
+        failover_ready: status.failover_ready,
         epoch: status.epoch,
         failovers,
         switches: vec![("done", done), ("refused", refused)],

@@ -8,7 +8,7 @@ use hotpair_actors::shared::{EventRecord, Shared};
 use hotpair_core::arbiter::View;
 use hotpair_core::greeting::Remark;
 use hotpair_core::license::compare;
-use hotpair_core::types::{Configuration, Epoch, Millis, Mode, NodeId, Status, UnixMillis};
+use hotpair_core::types::{Configuration, Epoch, Mode, NodeId, Status};
 
 use crate::config::{Auth, Config};
 use crate::status::{
@@ -20,8 +20,6 @@ pub(super) fn status(config: &Config, shared: &Shared) -> NodeStatus {
     let view = shared.view();
     let link = shared.link.view();
     let now = shared.clock.now();
-    let wall = shared.clock.wall();
-    let unix = |at: Millis| UnixMillis(wall.0.saturating_sub_unsigned(now.since(at)));
     shared.refresh_replication();
     let replication = shared.replication();
     let epoch = view.epoch;
@@ -37,7 +35,7 @@ pub(super) fn status(config: &Config, shared: &Shared) -> NodeStatus {
             id: shared.settings.node,
             mode: shared.settings.mode,
             status: view.status,
-            since: unix(view.since),
+            since: shared.clock.on_wall(view.since),
             reason: reason(&view),
             version: shared.settings.version.clone(),
             uptime_s: now.0 / 1000,
@@ -59,16 +57,16 @@ pub(super) fn status(config: &Config, shared: &Shared) -> NodeStatus {
         not_ready_reasons,
         recovery_mode: recovery(shared, &link),
         standby_activity_level: config.redundancy.standby_activity_level,
-        hold: view.hold.as_ref().map(|(remaining_ms, reason)| HoldStatus {
-            until: UnixMillis(wall.0.saturating_add_unsigned(*remaining_ms)),
-            remaining_s: remaining_ms.div_ceil(1000),
+        hold: view.hold.as_ref().map(|(until, reason)| HoldStatus {
+            until: shared.clock.on_wall(*until),
+            remaining_s: until.since(now).div_ceil(1000),
             reason: reason.clone(),
         }),
         switching: view.switching,
         link: LinkStatus {
             state: link_state(shared, &link),
             refused: link.refused.clone(),
-            remarks: link.remarks.iter().map(ToString::to_string).collect(),
+            remarks: link_remarks(&link),
         },
         running: running(config, &view, &link),
         disk: shared.disk.trouble(),
@@ -126,6 +124,11 @@ fn link_state(shared: &Shared, link: &LinkView) -> LinkState {
     }
 }
 
+fn link_remarks(link: &LinkView) -> Vec<String> {
+    let error = link.last_error.iter().filter(|_| !link.up).cloned();
+    link.remarks.iter().map(ToString::to_string).chain(error).collect()
+}
+
 /// Where the Running node's page is.
 fn running(config: &Config, view: &View, link: &LinkView) -> Option<String> {
     if view.status == Status::Running {
@@ -168,6 +171,7 @@ pub(super) fn event(record: &EventRecord) -> Event {
         (true, ..) => Cause::Peer,
         (_, _, Status::Faulted) => Cause::Fault,
         (_, Status::Faulted, _) => Cause::FaultCleared,
+        (_, _, Status::Unknown) => Cause::Stop,
         _ => Cause::from(event.tenure),
     };
     Event {
@@ -176,7 +180,7 @@ pub(super) fn event(record: &EventRecord) -> Event {
         from: event.from,
         to: event.to,
         cause,
-        user: String::new(),
+        user: event.user.clone(),
         epoch: event.epoch.counter,
         reason: event.reason.clone(),
     }

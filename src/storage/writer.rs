@@ -124,12 +124,12 @@ impl Writer {
         })
     }
 
-    /// Trouble is logged when it begins and when it ends, not with each attempt.
+    /// Whoever watches over the disk tells its trouble in the log, once.
     fn note(&self, result: &Result<(), DiskError>) {
         let before = std::mem::replace(&mut *self.shared.trouble.lock(), result.clone().err());
         match (before, result) {
-            (None, Err(error)) => tracing::error!("{error}"),
-            (Some(_), Ok(())) => tracing::info!("the disk works again"),
+            (None, Err(error)) => tracing::debug!("{error}"),
+            (Some(_), Ok(())) => tracing::debug!("the disk works again"),
             _ => {}
         }
     }

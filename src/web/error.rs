@@ -78,7 +78,7 @@ impl From<WriteRefusal> for ApiError {
                     .to_owned(),
             ),
             WriteRefusal::Disk(why) => {
-                (S::INSUFFICIENT_STORAGE, "disk", format!("nothing was written: retained tags cannot be stored: {why}"))
+                (S::INSUFFICIENT_STORAGE, "disk", format!("retained tags cannot be stored: {why}"))
             }
         };
         Self::new(status, code, message)

@@ -41,6 +41,8 @@ impl Collector for Snapshot {
             to.encode_descriptor("peer_status", "Status of the peer as this node sees it", None, MetricType::Gauge)?,
             m.peer_status,
         )?;
+        let help = "1 when the Standby node of this pair could take over now";
+        gauge(&mut to, "failover_ready", help, u64::from(m.failover_ready))?;
         gauge(&mut to, "epoch", "Counter of the present tenure of Running", m.epoch)?;
 
         let help = "Promotions of this node that nobody asked for";
@@ -112,6 +114,7 @@ mod tests {
         let mut metrics = NodeMetrics {
             status: Some(Status::Running),
             peer_status: None,
+            failover_ready: true,
             epoch: 3,
             failovers: vec![(Cause::Failover, 1)],
             switches: vec![("done", 2), ("refused", 1)],
@@ -128,6 +131,7 @@ mod tests {
             "hotpair_status{status=\"Running\"} 1",
             "hotpair_status{status=\"Standby\"} 0",
             "hotpair_peer_status{status=\"Running\"} 0",
+            "hotpair_failover_ready 1",
             "hotpair_epoch 3",
             "hotpair_failovers_total{cause=\"Failover\"} 1",
             "hotpair_switches_total{result=\"refused\"} 1",

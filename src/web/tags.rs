@@ -15,6 +15,7 @@ use super::Shared;
 use super::error::ApiError;
 use super::request::{Query, json_body, operation_id};
 use crate::node::WriteBatch;
+use crate::plain_json;
 use crate::status::rfc3339;
 
 /// Tags that are answered when the client does not say how many.
@@ -118,7 +119,7 @@ impl TagList {
             deadband: tag.deadband,
             source_fed: tag.source_fed,
             stale_after_ms: tag.stale_after_ms,
-            value: to_json(&sample.value),
+            value: plain_json::of(&sample.value),
             quality: sample.quality.to_string(),
             time: rfc3339::text(sample.time),
         };
@@ -142,22 +143,11 @@ fn view(path: &str, sample: Option<Sample>) -> ValueView<'_> {
     match sample {
         Some(sample) => ValueView {
             path,
-            value: to_json(&sample.value),
+            value: plain_json::of(&sample.value),
             quality: sample.quality.to_string(),
             time: Some(rfc3339::text(sample.time)),
         },
         None => ValueView { path, value: Json::Null, quality: "Bad_NodeIdUnknown".to_owned(), time: None },
-    }
-}
-
-/// A number that is not finite has no JSON: null.
-fn to_json(value: &Value) -> Json {
-    match value {
-        Value::Bool(value) => Json::from(*value),
-        Value::Int64(value) => Json::from(*value),
-        Value::Float64(value) => Json::from(*value),
-        Value::String(value) => Json::from(&**value),
-        Value::DateTime(value) => Json::from(rfc3339::text(*value)),
     }
 }
 

@@ -118,6 +118,8 @@ pub struct Arbiter {
     peer: Option<Peer>,
     linked: bool,
     goodbye: bool,
+    /// A living peer refuses this node: until then it is not taken over.
+    refused_until: Millis,
     dead: bool,
     /// Last sign of life, and when it was found unavailable; none: it answers.
     silent: Option<(Millis, Millis)>,
@@ -132,6 +134,8 @@ pub struct Arbiter {
     hold: Hold,
     hold_until: Millis,
     fault: Option<String>,
+    /// The fault is an epoch that could not be stored: it ends when the disk works again.
+    fault_of_disk: bool,
     /// For a fault it does not offer Running again before this.
     fault_retry: Millis,
     disk: Option<String>,
@@ -167,6 +171,7 @@ impl Arbiter {
             peer: None,
             linked: false,
             goodbye: false,
+            refused_until: Millis(0),
             dead: false,
             silent: None,
             following: None,
@@ -179,6 +184,7 @@ impl Arbiter {
             hold: Hold::default(),
             hold_until: Millis(0),
             fault: None,
+            fault_of_disk: false,
             fault_retry: Millis(0),
             disk: None,
             stopping: None,
@@ -279,6 +285,7 @@ impl Arbiter {
         self.effects.push(Effect::Lead(self.lineage.clone()));
         self.shown.because(taking.reason);
         if let Some(offer) = taking.offer {
+            self.shown.wanted_by(offer.wish.user);
             self.effects.push(Effect::Send(Control::Taken { switch: offer.switch, epoch: self.lineage.epoch() }));
         }
         self.offer = None;
@@ -328,7 +335,11 @@ impl Arbiter {
 
     fn peer_report(&self) -> Option<&Report> {
         // What a peer said that is silent now, or said goodbye, is no longer worth anything.
-        if self.linked && self.silent.is_none() && !self.goodbye { self.peer.as_ref().map(|peer| &peer.report) } else { None }
+        if self.linked && self.silent.is_none() && !self.goodbye {
+            self.peer.as_ref().map(|peer| &peer.report)
+        } else {
+            None
+        }
     }
 
     fn recovery_mode(&self) -> RecoveryMode {

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use batch::{BatchHeader, BatchItem, BatchWriter, MAX_OPERATION_RESULTS, read_batch};
 
 use crate::lineage::Lineage;
+use crate::operations::Record;
+use crate::protocol::{ItemResult, MAX_OPERATION_ID_BYTES, OperationId};
 use crate::types::{Epoch, Seq};
 use crate::value::{Sample, ValueType};
 use crate::wire::{self, Kind, WireError, at_most, path, text};
@@ -25,6 +27,9 @@ pub const PATHS_PER_FRAME: usize = 512;
 pub const UNMATCHED_PER_FRAME: usize = 65_536;
 /// The most changes of one [`Bulk::Divergent`] frame: they fit it even when each holds the longest text.
 pub const DIVERGENT_PER_FRAME: usize = 48;
+/// The most operations of one [`Bulk::Divergent`] frame; together they have at most [`MAX_OPERATION_RESULTS`] results.
+/// They fit it beside as many changes as are allowed.
+pub const OPERATIONS_PER_FRAME: usize = 256;
 
 /// A message of the bulk connection that is not a batch. `sync` is the number that the follower gave to this sync;
 /// what carries another one is left over from an earlier sync and is ignored.
@@ -122,6 +127,9 @@ pub enum Bulk {
         fork: Seq,
         /// Path and newest value of each, at most [`DIVERGENT_PER_FRAME`].
         items: Vec<(Arc<str>, Sample)>,
+        /// Operations that it keeps the results of, at most [`OPERATIONS_PER_FRAME`]: the leader may not know them.
+        #[serde(default)]
+        operations: Vec<DoneOperation>,
         /// Further ones follow.
         more: bool,
     },
@@ -129,9 +137,33 @@ pub enum Bulk {
     DivergentTaken {
         /// Of the request.
         sync: u64,
-        /// How many it was given in this sync.
+        /// How many changes it was given in this sync.
         count: u64,
     },
+}
+
+/// A write that was done under an operation id. It comes without the number of its last change, which means nothing at a
+/// node whose data parted before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoneOperation {
+    /// The id that the client chose.
+    pub id: OperationId,
+    /// What it asked for: see [`crate::operations::request_hash`].
+    pub request_hash: u64,
+    /// The result of each item, as numbers: see [`BatchWriter`].
+    #[serde(with = "record::codes")]
+    pub results: Vec<ItemResult>,
+    /// How long ago it was done, in milliseconds.
+    pub age_ms: u64,
+}
+
+impl DoneOperation {
+    /// This record, made `age_ms` ago; none when it is too long to travel.
+    pub fn of(record: &Record, age_ms: u64) -> Option<Self> {
+        let Record { id, request_hash, results, .. } = record;
+        let fits = results.len() <= MAX_OPERATION_RESULTS && id.len() <= MAX_OPERATION_ID_BYTES;
+        fits.then(|| Self { id: id.clone(), request_hash: *request_hash, results: results.clone(), age_ms })
+    }
 }
 
 /// The content of a bulk frame.
@@ -173,8 +205,14 @@ pub fn validate(message: &Bulk) -> Result<(), WireError> {
             paths.iter().try_for_each(|(of_tag, _)| path(of_tag))
         }
         Bulk::Unmatched { ids, .. } => at_most("ids of a frame of unmatched tags", ids.len(), UNMATCHED_PER_FRAME),
-        Bulk::Divergent { items, .. } => {
+        Bulk::Divergent { items, operations, .. } => {
             at_most("changes of a frame of divergent changes", items.len(), DIVERGENT_PER_FRAME)?;
+            at_most("operations of a frame of divergent changes", operations.len(), OPERATIONS_PER_FRAME)?;
+            let results = operations.iter().map(|operation| operation.results.len()).sum();
+            at_most("results of the operations of a frame", results, MAX_OPERATION_RESULTS)?;
+            operations
+                .iter()
+                .try_for_each(|done| at_most("bytes of an operation id", done.id.len(), MAX_OPERATION_ID_BYTES))?;
             items.iter().try_for_each(|(of_tag, sample)| {
                 path(of_tag)?;
                 wire::value(&sample.value)

@@ -27,9 +27,9 @@ pub enum Noticed {
     Unavailable,
     /// The peer answers (again).
     Available,
-    /// This node itself stood still for so long, in milliseconds.
+    /// This node itself stood still.
     Stalled {
-        /// How late its own tick came.
+        /// How long ago its last tick was, in milliseconds: for so long the peer may have heard nothing.
         for_ms: u64,
     },
     /// The peer answered a ping that was sent after this node had stood still.
@@ -78,7 +78,7 @@ impl FailureDetector {
             self.missed_in_row = 0;
             self.last_sign = now;
             self.answer_wanted = Some(self.next_number);
-            noticed.push(Noticed::Stalled { for_ms: late });
+            noticed.push(Noticed::Stalled { for_ms: late + self.settings.ping_rate_ms });
         }
         while let Some(&(_, sent)) = self.waiting.front() {
             if now.since(sent) < self.settings.ping_timeout_ms {
@@ -194,7 +194,7 @@ mod tests {
         let (number, _) = detector.tick(Millis(0));
         detector.pong(number, 0, Millis(1));
         let (number, noticed) = detector.tick(Millis(5000));
-        assert_eq!(noticed, [Noticed::Stalled { for_ms: 4900 }]);
+        assert_eq!(noticed, [Noticed::Stalled { for_ms: 5000 }]);
         assert_eq!(detector.last_sign(), Millis(5000));
         assert_eq!(detector.pong(number, 0, Millis(5001)), [Noticed::AnsweredAfterStall]);
         // A tick that is late by three pings is still no stall.

@@ -221,7 +221,8 @@ impl fmt::Display for Remark {
                 }
                 write!(
                     f,
-                    ". Bring the project over with `hotpair config export` here and `hotpair config import` there."
+                    ". Copy the project folder (`dir` of [project]) from the node that is right to the other one, and \
+                     restart that one."
                 )
             }
         }

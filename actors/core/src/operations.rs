@@ -139,6 +139,24 @@ impl Operations {
         self.by_age.insert(key, record);
     }
 
+    /// Keeps a record that was made `age_ms` ago at the other node, unless one is known under its id.
+    pub fn insert_missing(&mut self, record: Record, age_ms: u64, now: Millis) {
+        if !self.knows(&record.id, now) {
+            self.insert_aged(record, age_ms, now);
+        }
+    }
+
+    /// Whether something was done under `id`, whatever it was.
+    pub fn knows(&self, id: &OperationId, now: Millis) -> bool {
+        self.by_id.get(id).is_some_and(|key| now < key.0)
+    }
+
+    /// All records with their ages in milliseconds, oldest first.
+    pub fn all(&self, now: Millis) -> impl Iterator<Item = (&Record, u64)> {
+        let kept = self.by_age.iter().filter(move |(key, _)| now < key.0);
+        kept.map(move |(key, record)| (record, self.keep_ms.saturating_sub(key.0.since(now))))
+    }
+
     /// Begins to feed a follower: all records are to be sent.
     pub fn open_feed(&mut self) {
         self.unsent = Some(self.by_age.iter().map(|(&key, record)| (record.seq, key)).collect());

@@ -194,8 +194,11 @@ pub enum Control {
         last: Seq,
         /// How the new tenure is to be called.
         tenure: Tenure,
-        /// Whose wish and why, for the list of events.
+        /// Why, for the list of events.
         cause: String,
+        /// Whose wish it is; empty when it is nobody's.
+        #[serde(default)]
+        user: String,
     },
     /// Step 2: the Standby node took Running.
     Taken {
@@ -244,6 +247,9 @@ pub struct SwitchRequest {
     pub to: NodeId,
     /// For people.
     pub reason: String,
+    /// Whose wish it is; empty when it is nobody's.
+    #[serde(default)]
+    pub user: String,
 }
 
 /// What a node says about its licence.

@@ -28,6 +28,8 @@ impl Quality {
     pub const GOOD_LOCAL_OVERRIDE: Self = Self(0x0096_0000);
     /// `Uncertain` without a reason.
     pub const UNCERTAIN: Self = Self(0x4000_0000);
+    /// The last value of a source that nothing was heard of for too long.
+    pub const UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE: Self = Self(0x408F_0000);
     /// What updated this value has stopped doing so: after a takeover, until the source was read again.
     pub const UNCERTAIN_LAST_USABLE_VALUE: Self = Self(0x4090_0000);
     /// The value of the configuration; nobody wrote another yet.

@@ -82,6 +82,8 @@ pub struct Replicator {
     old_stores: u32,
     /// The disk fails: when to try again.
     store_again_at: Option<Millis>,
+    /// Why it fails.
+    store_trouble: Option<String>,
     awaited: Option<Seq>,
     leader: Option<Leader>,
     following: Option<Following>,
@@ -92,6 +94,8 @@ pub struct Replicator {
     forwarding: Forwarding,
     divergent: Vec<Divergent>,
     divergent_fork: Seq,
+    /// This node's data parted from its leader's, and a Running leader was not told yet what only this node has.
+    parted: bool,
     held_divergent: divergence::Held,
     mismatches: u32,
     next_sync: u64,
@@ -117,6 +121,7 @@ impl Replicator {
             stores_under_way: 0,
             old_stores: 0,
             store_again_at: None,
+            store_trouble: None,
             awaited: None,
             leader: None,
             following: None,
@@ -127,6 +132,7 @@ impl Replicator {
             forwarding: Forwarding::default(),
             divergent: Vec::new(),
             divergent_fork: 0,
+            parted: false,
             held_divergent: divergence::Held::default(),
             mismatches: 0,
             next_sync: 1,
@@ -165,7 +171,8 @@ impl Replicator {
 
     /// When [`TagInput::Tick`] is wanted next.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let feeding = self.feeding.as_ref().and_then(Feeding::deadline);
+        let late_ms = self.settings.replication_timeout_ms;
+        let feeding = self.feeding.as_ref().and_then(|feeding| feeding.deadline(late_ms, self.lag_mark.is_some()));
         let following = self.following.as_ref().and_then(Following::deadline);
         let pending = self.pendings.deadline();
         let store = if self.stores_under_way == 0 { self.store_again_at } else { None };
@@ -189,7 +196,8 @@ impl Replicator {
             leader: self.leader.as_ref().map_or(Epoch::NONE, |leader| leader.lineage.epoch()),
             phase: self.following.as_ref().map_or(SyncPhase::None, Following::phase),
             in_sync: self.following.as_ref().is_some_and(Following::in_sync),
-            lagging: self.lag_mark.is_some(),
+            // A follower says that it is in sync a moment before its leader knows.
+            lagging: self.lag_mark.is_some() || self.feeding.as_ref().is_some_and(|feeding| !feeding.is_live()),
         }
     }
 
@@ -219,7 +227,8 @@ impl Replicator {
     }
 
     /// Answers what is due.
-    fn settle(&mut self, table: &TagTable, now: Now) {
+    fn settle(&mut self, table: &mut TagTable, now: Now) {
+        self.watch_follower(table, now.mono);
         self.answer_pending(table, now.mono);
         self.refuse_waiting_since(now.mono);
         self.forwards_in_time(now.mono);
@@ -316,6 +325,7 @@ impl Replicator {
             Ok(seq) => {
                 // What failed before went with it.
                 self.store_again_at = None;
+                self.store_trouble = None;
                 if !of_old_lineage {
                     self.stored_to = self.stored_to.max(seq);
                 }
@@ -323,6 +333,7 @@ impl Replicator {
             Err(reason) => {
                 self.store_again_at = Some(now.plus(STORE_AGAIN_MS));
                 self.fail_retained(&reason);
+                self.store_trouble = Some(reason);
             }
         }
         if self.all_stored() {

@@ -119,6 +119,11 @@ impl TagTable {
         self.slots.get(id.0 as usize).is_some_and(Slot::is_retained)
     }
 
+    /// Whether the follower of the open outbox does not have this tag, or has it with another type.
+    pub fn is_excluded(&self, id: TagId) -> bool {
+        self.slots.get(id.0 as usize).is_some_and(Slot::is_excluded)
+    }
+
     /// Retained tags whose last change is past `after`, in the order of their ids.
     pub fn retained_changes(&self, after: Seq) -> impl Iterator<Item = (TagId, Seq, &Sample)> {
         self.enumerate()

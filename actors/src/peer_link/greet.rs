@@ -153,7 +153,7 @@ pub(super) async fn within(limit_ms: u64, talk: impl Future<Output = Outcome>) -
     }
 }
 
-fn own_greeting(shared: &Shared, stream: &TcpStream, session: u64) -> Box<Greeting> {
+pub(super) fn own_greeting(shared: &Shared, stream: &TcpStream, session: u64) -> Box<Greeting> {
     let settings = &shared.settings;
     let now = shared.clock.now();
     let mut arbiter = shared.arbiter.lock();

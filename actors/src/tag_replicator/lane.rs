@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::TagReplicator;
 use crate::messages::{LaneEnded, LaneFrame};
@@ -20,6 +21,7 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Lane {
     pub generation: u64,
     out: mpsc::Sender<Vec<u8>>,
+    writer: JoinHandle<()>,
     /// Dropped to end the reading.
     _alive: oneshot::Sender<()>,
     /// Dropped to tell whoever made the connection.
@@ -37,7 +39,7 @@ impl Lane {
         let (read, write) = TcpStream::from_std(stream)?.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
         let (alive, ended) = oneshot::channel();
-        actix_rt::spawn(write_all(write, queue));
+        let writer = actix_rt::spawn(write_all(write, queue));
         actix_rt::spawn(async move {
             let reason = tokio::select! {
                 reason = read_all(read, received, generation, &owner) => reason,
@@ -45,12 +47,19 @@ impl Lane {
             };
             owner.do_send(LaneEnded { generation, reason });
         });
-        Ok(Self { generation, out, _alive: alive, _closed: closed })
+        Ok(Self { generation, out, writer, _alive: alive, _closed: closed })
     }
 
     /// False: the peer does not read.
     pub(super) fn send(&self, frame: Vec<u8>) -> bool {
         self.out.try_send(frame).is_ok()
+    }
+}
+
+impl Drop for Lane {
+    /// A peer that reads nothing would keep the writer, its frames and the socket for ever.
+    fn drop(&mut self) {
+        self.writer.abort();
     }
 }
 

@@ -134,6 +134,9 @@ function drawStatus(s) {
   text($("summary"), `This node is ${s.node.status}${peer}. ${s.failoverReady ? "Ready for failover." : "Not ready for failover."}`);
   $("switch").disabled = !s.peer;
   $("hold").disabled = !s.peer;
+  const fault = hasFault(s);
+  $("clear-fault").hidden = !fault;
+  if (!fault) text($("clear-answer"), "");
   text($("hold"), s.hold ? "Hold: active…" : "Hold…");
   if ($("switch-dialog").open) drawSwitchDialog();
   if ($("hold-dialog").open) drawHoldDialog();
@@ -176,6 +179,33 @@ async function drawEvents() {
   } catch {
     shownEvents = ""; // tried again with the next status
   }
+}
+
+/** Reports of values that gave way; most nodes have none. */
+async function drawDivergence() {
+  try {
+    const answer = await fetch("api/v1/redundancy/divergence");
+    if (!answer.ok) return;
+    const reports = await answer.json();
+    $("divergence").hidden = reports.length === 0;
+    $("divergence-list").replaceChildren(...reports.map((report) => {
+      const item = document.createElement("li");
+      const link = item.appendChild(document.createElement("a"));
+      link.href = `api/v1/redundancy/divergence/${encodeURIComponent(report.name)}`;
+      link.download = report.name;
+      link.textContent = localTime(report.time);
+      link.title = report.name;
+      return item;
+    }));
+  } catch {
+    // tried again with the next look
+  }
+}
+
+/** Of the node itself. A full disk is none of them: it clears itself. */
+function hasFault(s) {
+  const reasons = s.node.status === "Running" ? [s.node.reason] : [s.node.reason, ...s.notReadyReasons];
+  return s.node.status === "Faulted" || reasons.some((reason) => /keeps failing|epoch cannot be stored/.test(reason));
 }
 
 // ---- acting ----
@@ -240,6 +270,14 @@ $("switch-go").addEventListener("click", async () => {
   else $("switch-dialog").close();
 });
 
+$("clear-fault").addEventListener("click", async () => {
+  const done = busy($("clear-fault"), "Clearing…");
+  text($("clear-answer"), "");
+  const refused = await order("POST", "clearFault", {});
+  done();
+  if (refused) text($("clear-answer"), `✕ Refused: ${refused}`);
+});
+
 function drawHoldDialog() {
   const hold = status.hold;
   text($("hold-now"), hold ? `Active until ${localTime(hold.until)}. ${hold.reason}` : "None is active.");
@@ -291,6 +329,7 @@ function listen() {
     if (now !== shownEvents) {
       shownEvents = now;
       drawEvents();
+      drawDivergence();
     }
   });
   stream.addEventListener("error", () => {
@@ -302,3 +341,4 @@ function listen() {
 listen();
 startTags($("filter"), $("tags"), $("tags-count"), valueText);
 setInterval(drawFreshness, 500);
+setInterval(drawDivergence, 30_000);

@@ -1,5 +1,6 @@
 //! Taking in what happened. What follows from it is decided afterwards, from the whole state.
 
+use super::switch::Wish;
 use super::{Arbiter, Effect, Input, Peer, Running, State, TagFacts, Tenure};
 use crate::lineage::Lineage;
 use crate::protocol::{Control, Greeting, Hold, Report};
@@ -12,6 +13,7 @@ impl Arbiter {
             Input::LinkUp(greeting) => self.link_up(greeting, now),
             Input::LinkDown => self.link_down(),
             Input::ProvenDead => self.dead = !self.linked,
+            Input::Refused { reason } => self.refused(&reason, now),
             Input::Unavailable { last_sign } => {
                 self.silent = Some((last_sign, now));
                 self.await_no_loser();
@@ -36,6 +38,9 @@ impl Arbiter {
             Input::Disk(trouble) => {
                 self.disk = trouble;
                 if self.disk.is_none() {
+                    if self.fault_of_disk {
+                        self.local_fault(None, now);
+                    }
                     self.reserve();
                 }
             }
@@ -64,6 +69,7 @@ impl Arbiter {
         let was_down = self.peer.as_ref().is_some_and(|peer| peer.greeting.boot != greeting.boot);
         let was_running = self.peer.as_ref().is_some_and(|peer| peer.report.status == Status::Running);
         self.linked = true;
+        self.refused_until = Millis(0);
         self.goodbye = false;
         self.dead = false;
         self.silent = None;
@@ -77,6 +83,15 @@ impl Arbiter {
         self.last_report = None;
         if was_down && was_running && matches!(self.state, State::Standby) {
             self.returned_from_death(now);
+        }
+    }
+
+    /// As long as it is told so the peer lives: nobody is to be replaced.
+    fn refused(&mut self, reason: &str, now: Millis) {
+        let wait = self.settings.connection_wait_time_ms.max(self.settings.failover_time_ms);
+        self.refused_until = now.plus(wait);
+        if matches!(self.state, State::Starting { .. } | State::Standby) {
+            self.shown.because(format!("the connection is refused: {reason}"));
         }
     }
 
@@ -120,10 +135,15 @@ impl Arbiter {
             Control::Goodbye { reason } => {
                 self.goodbye = true;
                 self.shown.peer_because(reason);
+                if matches!(&self.state, State::Ceding(ceding) if ceding.has_offered()) {
+                    self.back_to_running("the Standby node stopped");
+                }
             }
             Control::SwitchRequest(request) => self.requested(&request, now),
             Control::SwitchResult { id, refused, suspend } => self.request_answered(id, &refused, suspend, now),
-            Control::Offer { switch, epoch, last, tenure, cause } => self.offered(switch, epoch, last, tenure, cause),
+            Control::Offer { switch, epoch, last, tenure, cause, user } => {
+                self.offered(switch, epoch, last, tenure, Wish { reason: cause, user });
+            }
             Control::Taken { switch, epoch } => self.taken(switch, epoch, now),
             Control::Abort { switch } => self.aborted(switch),
             Control::AbortConfirmed { switch, reason } => self.abort_confirmed(switch, &reason),
@@ -192,6 +212,7 @@ impl Arbiter {
                 self.offer = None;
             }
             self.fault = Some(reason.clone());
+            self.fault_of_disk = true;
             if taking.runs {
                 // Its present epoch is good: it goes on until a peer is ready to take over.
                 self.state = State::Running(Running::default());

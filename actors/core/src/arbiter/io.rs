@@ -15,6 +15,11 @@ pub enum Input {
     LinkDown,
     /// The connection was lost, and a new one to the peer's process is refused: it is dead.
     ProvenDead,
+    /// A living node refused the connection, or this one refused it: the peer is there, but it does not fit.
+    Refused {
+        /// For people.
+        reason: String,
+    },
     /// The peer stopped answering; `last_sign` is its last sign of life.
     Unavailable {
         /// When it last gave a sign of life.
@@ -106,7 +111,8 @@ pub struct TagFacts {
     pub phase: SyncPhase,
     /// It follows, and digests were equal at the end of the sync.
     pub in_sync: bool,
-    /// It leads, and its follower did not confirm a change in time and has not caught up since.
+    /// It leads, and its follower is not known to be in sync, or did not confirm a change in time and has not caught up
+    /// since.
     pub lagging: bool,
 }
 
@@ -179,6 +185,8 @@ pub struct Event {
     pub tenure: Tenure,
     /// For people.
     pub reason: String,
+    /// Who wanted it; empty when nobody did.
+    pub user: String,
     /// This node's newest epoch.
     pub epoch: Epoch,
 }

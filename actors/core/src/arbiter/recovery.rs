@@ -86,6 +86,7 @@ impl Arbiter {
             expected_epoch: 0,
             to: NodeId(0),
             reason: "automatic recovery of the Master".into(),
+            user: String::new(),
         })));
     }
 

@@ -1,6 +1,6 @@
 //! Clean stops, and nodes of which a part cannot work: both give Running away first if somebody can take it.
 
-use super::switch::Origin;
+use super::switch::{Origin, Wish};
 use super::{Arbiter, Effect, Running, State};
 use crate::protocol::{Control, Tenure};
 use crate::types::{Millis, Status};
@@ -25,6 +25,7 @@ impl Arbiter {
             _ => {}
         }
         self.fault = fault;
+        self.fault_of_disk = false;
     }
 
     /// Goes on with a clean stop, or with giving up Running for a fault.
@@ -35,7 +36,12 @@ impl Arbiter {
                 if !self.stop_switch_tried && self.switch_refusal().is_none() =>
             {
                 self.stop_switch_tried = true;
-                self.begin_switch(Tenure::Switch, format!("clean stop: {reason}"), Origin::Itself, now);
+                self.begin_switch(
+                    Tenure::Switch,
+                    Wish::of_nobody(format!("clean stop: {reason}")),
+                    Origin::Itself,
+                    now,
+                );
             }
             State::Running(_) => self.cede_to_nobody(now),
             State::Idle | State::Starting { .. } | State::Standby | State::Faulted => self.say_goodbye(),
@@ -46,14 +52,15 @@ impl Arbiter {
     }
 
     fn consider_fault(&mut self, now: Millis) {
-        let Some(fault) = self.fault.clone() else { return };
+        // A disk that fails is a part that cannot work: what must last would not.
+        let Some(fault) = self.faults().into_iter().next() else { return };
         if self.is_running()
             && now >= self.fault_retry
             && self.switch_refusal().is_none()
             && self.peer_report().is_some_and(|p| p.status == Status::Standby)
         {
             self.fault_retry = now.plus(self.settings.switch_timeout_ms.saturating_mul(2));
-            self.begin_switch(Tenure::Failover, fault, Origin::Itself, now);
+            self.begin_switch(Tenure::Failover, Wish::of_nobody(fault), Origin::Itself, now);
         }
     }
 

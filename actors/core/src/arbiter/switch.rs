@@ -26,7 +26,7 @@ pub(super) struct Ceding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     /// To a peer that takes it.
-    Switch { tenure: Tenure, cause: String },
+    Switch { tenure: Tenure, wish: Wish },
     /// To a peer that has it already.
     Demotion(String),
     /// To nobody: the node stops.
@@ -51,13 +51,27 @@ pub(super) enum Origin {
     Itself,
 }
 
+/// Why Running is to move, and who wants it; for the list of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub reason: String,
+    /// Empty: nobody, a rule says so.
+    pub user: String,
+}
+
+impl Wish {
+    pub(super) fn of_nobody(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), user: String::new() }
+    }
+}
+
 /// An offer that this node has got.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
     pub switch: u64,
     last: Seq,
     tenure: Tenure,
-    cause: String,
+    pub wish: Wish,
 }
 
 /// A local order that the Running peer carries out.
@@ -127,12 +141,13 @@ impl Arbiter {
 
     /// Somebody pressed Switch at this node.
     pub(super) fn order_switch(&mut self, order: &SwitchOrder, now: Millis) {
-        let cause = format!("{} ({})", order.reason, order.user);
+        let reason = if order.reason.trim().is_empty() { "Switch was pressed" } else { order.reason.trim() };
+        let wish = Wish { reason: reason.to_owned(), user: order.user.clone() };
         if let Some(refused) = self.switch_refusal().or_else(|| self.order_refusal(order.to, order.expected_epoch)) {
             return self.effects.push(Effect::Answer { request: order.request, result: Err(refused) });
         }
         if self.is_running() {
-            return self.begin_switch(Tenure::Switch, cause, Origin::Here(order.request), now);
+            return self.begin_switch(Tenure::Switch, wish, Origin::Here(order.request), now);
         }
         self.recovery.just_started = false;
         self.orders.push(Order {
@@ -144,7 +159,8 @@ impl Arbiter {
             tenure: Tenure::Switch,
             expected_epoch: order.expected_epoch,
             to: order.to,
-            reason: cause,
+            reason: wish.reason,
+            user: wish.user,
         })));
     }
 
@@ -175,7 +191,8 @@ impl Arbiter {
             self.effects.push(Effect::Send(Control::SwitchResult { id: request.id, refused, suspend }));
             return;
         }
-        self.begin_switch(request.tenure, request.reason.clone(), Origin::Peer(request.id), now);
+        let wish = Wish { reason: request.reason.clone(), user: request.user.clone() };
+        self.begin_switch(request.tenure, wish, Origin::Peer(request.id), now);
     }
 
     /// The Running peer's answer to this node's request.
@@ -191,9 +208,9 @@ impl Arbiter {
     }
 
     /// Step 1. The caller has asked [`Arbiter::switch_refusal`].
-    pub(super) fn begin_switch(&mut self, tenure: Tenure, cause: String, origin: Origin, now: Millis) {
+    pub(super) fn begin_switch(&mut self, tenure: Tenure, wish: Wish, origin: Origin, now: Millis) {
         self.next_ticket += 1;
-        self.cede(Kind::Switch { tenure, cause }, self.next_ticket, origin, now);
+        self.cede(Kind::Switch { tenure, wish }, self.next_ticket, origin, now);
     }
 
     pub(super) fn cede_to_the_other(&mut self, reason: &str, now: Millis) {
@@ -222,15 +239,16 @@ impl Arbiter {
             return;
         }
         match &ceding.kind {
-            Kind::Switch { tenure, cause } => {
-                let (switch, tenure, cause) = (ceding.switch, *tenure, cause.clone());
+            Kind::Switch { tenure, wish } => {
+                let (switch, tenure) = (ceding.switch, *tenure);
+                let Wish { reason: cause, user } = wish.clone();
                 ceding.phase = Phase::Offered;
                 ceding.until = until;
-                self.effects.push(Effect::Send(Control::Offer { switch, epoch, last, tenure, cause }));
+                self.effects.push(Effect::Send(Control::Offer { switch, epoch, last, tenure, cause, user }));
             }
             Kind::Demotion(reason) => {
                 let reason = reason.clone();
-                self.shown.ceded(Tenure::DualRunning);
+                self.shown.ceded(Tenure::DualRunning, String::new());
                 self.stand_by(reason);
             }
             Kind::Stop => self.say_goodbye(),
@@ -238,7 +256,7 @@ impl Arbiter {
     }
 
     /// Step 2, at the Standby node.
-    pub(super) fn offered(&mut self, switch: u64, epoch: Epoch, last: Seq, tenure: Tenure, cause: String) {
+    pub(super) fn offered(&mut self, switch: u64, epoch: Epoch, last: Seq, tenure: Tenure, wish: Wish) {
         let follows = self.following.as_ref().is_some_and(|leader| leader.lineage.epoch() == epoch);
         let refused = match &self.state {
             State::Standby if !follows || !self.tags.in_sync => Some("this node is not in sync".to_owned()),
@@ -249,7 +267,7 @@ impl Arbiter {
             self.effects.push(Effect::Send(Control::AbortConfirmed { switch, reason }));
             return;
         }
-        self.offer = Some(Offered { switch, last, tenure, cause });
+        self.offer = Some(Offered { switch, last, tenure, wish });
         self.effects.push(Effect::AwaitApplied(last));
     }
 
@@ -259,7 +277,7 @@ impl Arbiter {
             && self.tags.applied >= offer.last
         {
             let offer = offer.clone();
-            self.take(offer.tenure, offer.cause.clone(), self.tags.applied, Some(offer));
+            self.take(offer.tenure, offer.wish.reason.clone(), self.tags.applied, Some(offer));
         }
         for order in std::mem::take(&mut self.orders) {
             let result = if self.is_running() {
@@ -320,16 +338,16 @@ impl Arbiter {
     }
 
     fn gave(&mut self, now: Millis) {
-        let State::Ceding(Ceding { kind: Kind::Switch { tenure, cause }, .. }) = &self.state else { return };
-        let (reason, tenure) = (cause.clone(), *tenure);
+        let State::Ceding(Ceding { kind: Kind::Switch { tenure, wish }, .. }) = &self.state else { return };
+        let (wish, tenure) = (wish.clone(), *tenure);
         match tenure {
             Tenure::Switch => self.recovery.just_started = false,
             Tenure::Recovery => self.granted_recovery(now),
             _ => {}
         }
-        self.shown.ceded(tenure);
+        self.shown.ceded(tenure, wish.user);
         self.end_switch(Ok(()));
-        self.stand_by(reason);
+        self.stand_by(wish.reason);
     }
 
     /// At the Standby node: the offer is withdrawn.

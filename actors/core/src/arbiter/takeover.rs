@@ -8,7 +8,7 @@ impl Arbiter {
     /// Takes over if nobody else can run and the authority allows it.
     pub(super) fn consider_taking_over(&mut self, now: Millis) {
         self.end_fence(now);
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || now < self.refused_until {
             return;
         }
         if let State::Starting { deadline, .. } = self.state
@@ -28,6 +28,9 @@ impl Arbiter {
 
     /// When taking over may become due.
     pub(super) fn takeover_deadline(&self, now: Millis) -> Option<Millis> {
+        if now < self.refused_until {
+            return Some(self.refused_until);
+        }
         if let State::Starting { deadline, .. } = self.state {
             return (!self.peer_can_decide()).then_some(deadline);
         }
@@ -113,7 +116,7 @@ impl Arbiter {
             // It could hear nothing meanwhile: its suspicion starts anew.
             *last_sign = now;
         }
-        if for_ms <= self.settings.failover_time_ms || self.settings.mode == Mode::Independent {
+        if for_ms < self.settings.failover_time_ms || self.settings.mode == Mode::Independent {
             return;
         }
         if matches!(&self.state, State::Ceding(ceding) if !ceding.has_offered()) {

@@ -25,8 +25,8 @@ pub struct View {
     pub not_ready: Vec<String>,
     /// A switch is under way.
     pub switching: bool,
-    /// What is left of a maintenance hold, and why; none: no hold.
-    pub hold: Option<(u64, String)>,
+    /// When a maintenance hold ends, and why it is there; none: no hold.
+    pub hold: Option<(Millis, String)>,
     /// Why automatic recovery acts as Manual.
     pub recovery_suspended: Option<String>,
 }
@@ -49,6 +49,8 @@ pub(super) struct Shown {
     reason: String,
     peer_reason: String,
     ceded: Tenure,
+    user: String,
+    epoch: Epoch,
 }
 
 impl Shown {
@@ -64,8 +66,14 @@ impl Shown {
     }
 
     /// Running was given away, to a tenure that begins so.
-    pub(super) fn ceded(&mut self, to: Tenure) {
+    pub(super) fn ceded(&mut self, to: Tenure, user: String) {
         self.ceded = to;
+        self.user = user;
+    }
+
+    /// Who wanted what comes.
+    pub(super) fn wanted_by(&mut self, user: String) {
+        self.user = user;
     }
 
     pub(super) fn peer_because(&mut self, reason: String) {
@@ -88,7 +96,7 @@ impl Arbiter {
             failover_ready: not_ready.is_empty(),
             not_ready,
             switching: matches!(self.state, State::Ceding(_)) || self.offer.is_some(),
-            hold: self.held(now).then(|| (self.hold_remaining_ms(now), self.hold.reason.clone())),
+            hold: self.held(now).then(|| (self.hold_until, self.hold.reason.clone())),
             recovery_suspended: self.recovery.suspended.clone(),
         }
     }
@@ -157,16 +165,17 @@ impl Arbiter {
     pub(super) fn show(&mut self, now: Millis) {
         let status = self.status();
         let from = self.shown.status.replace(status).unwrap_or(Status::Unknown);
-        if from != status {
+        let again = status == Status::Running && self.shown.epoch != self.epoch();
+        self.shown.epoch = self.epoch();
+        if from != status || again {
             self.shown.since = now;
             let ceded = std::mem::take(&mut self.shown.ceded);
             let tenure = if status == Status::Running { self.tenure } else { ceded };
             let (reason, epoch) = (self.shown.reason.clone(), self.epoch());
-            if from != status {
-                self.effects.push(Effect::Event(Event { peer: false, from, to: status, tenure, reason, epoch }));
-            }
+            let user = std::mem::take(&mut self.shown.user);
+            self.effects.push(Effect::Event(Event { peer: false, from, to: status, tenure, reason, user, epoch }));
         }
-        if self.settings.mode == Mode::Independent {
+        if self.settings.mode == Mode::Independent || matches!(self.state, State::Stopped) {
             return;
         }
         let peer = self.peer_status(now);
@@ -174,10 +183,8 @@ impl Arbiter {
         if from != peer {
             let reason = self.peer_reason(peer);
             let epoch = self.epoch();
-            if from != peer {
-                let tenure = Tenure::None;
-                self.effects.push(Effect::Event(Event { peer: true, from, to: peer, tenure, reason, epoch }));
-            }
+            let (tenure, user) = (Tenure::None, String::new());
+            self.effects.push(Effect::Event(Event { peer: true, from, to: peer, tenure, reason, user, epoch }));
         }
     }
 

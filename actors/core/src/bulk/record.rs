@@ -136,6 +136,23 @@ fn result_of(code: u64) -> Result<ItemResult, WireError> {
     })
 }
 
+/// Results in a message written with names: as the numbers that a batch has, for their names would not fit a frame.
+pub(super) mod codes {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{ItemResult, code_of, result_of};
+
+    pub(in crate::bulk) fn serialize<S: Serializer>(results: &[ItemResult], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(results.iter().map(|result| code_of(*result)))
+    }
+
+    pub(in crate::bulk) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ItemResult>, D::Error> {
+        let codes = Vec::<u8>::deserialize(from)?;
+        codes.into_iter().map(|code| result_of(u64::from(code)).map_err(D::Error::custom)).collect()
+    }
+}
+
 pub(super) fn unsigned(rest: &mut &[u8], what: &str) -> Result<u64, WireError> {
     read_int(rest).map_err(|error| WireError::malformed(format!("{what}: {error}")))
 }

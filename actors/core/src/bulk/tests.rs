@@ -36,6 +36,18 @@ fn all_messages() -> Vec<Bulk> {
             sync: 1,
             fork: 80,
             items: vec![("Plant/A".into(), sample(Value::Float64(1.5)))],
+            operations: vec![DoneOperation {
+                id: "op-1".into(),
+                request_hash: u64::MAX,
+                results: vec![
+                    ItemResult::Good,
+                    ItemResult::BadNodeIdUnknown,
+                    ItemResult::BadNotWritable,
+                    ItemResult::BadTypeMismatch,
+                    ItemResult::BadOutOfRange,
+                ],
+                age_ms: 250,
+            }],
             more: false,
         },
         Bulk::DivergentTaken { sync: 1, count: 1 },
@@ -112,22 +124,47 @@ fn the_largest_of_each_fits_a_frame_and_one_more_is_refused() {
         more: true,
     };
     let ids = |count| Bulk::Unmatched { sync: u64::MAX, ids: vec![u32::MAX; count], more: true };
-    let divergent = |count| Bulk::Divergent {
+    let operation = |id_bytes, results| DoneOperation {
+        id: "i".repeat(id_bytes).into(),
+        request_hash: u64::MAX,
+        results: vec![ItemResult::Good; results],
+        age_ms: u64::MAX,
+    };
+    let each = MAX_OPERATION_RESULTS / OPERATIONS_PER_FRAME;
+    let united = |count, operations| Bulk::Divergent {
         sync: u64::MAX,
-        fork: 1,
+        fork: u64::MAX,
         items: vec![(path.clone(), longest.clone()); count],
+        operations,
         more: true,
     };
+    let divergent = |count| united(count, vec![operation(MAX_OPERATION_ID_BYTES, each); OPERATIONS_PER_FRAME]);
+    let operations = |count, results| united(0, vec![operation(MAX_OPERATION_ID_BYTES, results); count]);
     for (fits, does_not) in [
         (paths(PATHS_PER_FRAME), paths(PATHS_PER_FRAME + 1)),
         (ids(UNMATCHED_PER_FRAME), ids(UNMATCHED_PER_FRAME + 1)),
         (divergent(DIVERGENT_PER_FRAME), divergent(DIVERGENT_PER_FRAME + 1)),
+        (operations(OPERATIONS_PER_FRAME, 1), operations(OPERATIONS_PER_FRAME + 1, 1)),
+        (operations(1, MAX_OPERATION_RESULTS), operations(1, MAX_OPERATION_RESULTS + 1)),
+        (united(0, vec![operation(1, 1)]), united(0, vec![operation(MAX_OPERATION_ID_BYTES + 1, 1)])),
     ] {
         assert_eq!(message(&encode(&fits).unwrap()), Ok(fits));
         let error = encode(&does_not).unwrap_err();
         assert!(matches!(error, WireError::Limit { .. }), "{error}");
         assert_eq!(decode(&rmp_serde::to_vec_named(&does_not).unwrap()), Err(error));
     }
+}
+
+#[test]
+fn divergent_changes_of_a_peer_that_names_no_operations_are_understood() {
+    #[derive(Serialize)]
+    enum Older {
+        Divergent { sync: u64, fork: Seq, items: Vec<(Arc<str>, Sample)>, more: bool },
+    }
+    let items = vec![("a".into(), sample(Value::Bool(true)))];
+    let body = rmp_serde::to_vec_named(&Older::Divergent { sync: 1, fork: 2, items: items.clone(), more: false });
+    let expected = Bulk::Divergent { sync: 1, fork: 2, items, operations: Vec::new(), more: false };
+    assert_eq!(decode(&body.unwrap()), Ok(Incoming::Message(expected)));
 }
 
 #[test]

@@ -100,8 +100,8 @@ fn differences_that_do_not_hinder_a_pair_are_remarks() {
     assert_eq!(
         remarks[1].to_string(),
         "The two nodes have different projects: recipes.csv, tags.csv, and with them the tag list; tags that only one \
-         node has are not replicated. Bring the project over with `hotpair config export` here and `hotpair config \
-         import` there."
+         node has are not replicated. Copy the project folder (`dir` of [project]) from the node that is right to the \
+         other one, and restart that one."
     );
 }
 

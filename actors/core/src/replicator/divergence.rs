@@ -1,13 +1,14 @@
 //! Changes that only one side has past the point where both parted: united, never dropped in silence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::writes::stored_form;
-use super::{Now, Replicator, Role, TagEffect};
-use crate::bulk::{Bulk, DIVERGENT_PER_FRAME};
+use super::{Now, Replicator, Role, TagEffect, WriteOrder};
+use crate::bulk::{Bulk, DIVERGENT_PER_FRAME, DoneOperation, MAX_OPERATION_RESULTS, OPERATIONS_PER_FRAME};
+use crate::operations::{MAX_ITEM_RESULTS, MAX_RECORDS, Record};
 use crate::tags::{Divergent, TagTable, United};
-use crate::types::{Seq, UnixMillis};
+use crate::types::{Millis, Seq, UnixMillis};
 use crate::value::Sample;
 
 /// What became of the changes that only one side had.
@@ -38,6 +39,9 @@ pub(super) struct Held {
     sync: u64,
     fork: Seq,
     items: Vec<(Arc<str>, Sample)>,
+    /// With the time when each came.
+    operations: Vec<(DoneOperation, Millis)>,
+    operation_results: usize,
     complete: bool,
     /// What was united last. It comes again when the peer did not hear so; what was written since must not give way to
     /// it once more.
@@ -52,6 +56,17 @@ impl Held {
 
     fn begin(&mut self, sync: u64, fork: Seq) {
         *self = Self { sync, fork, united: std::mem::take(&mut self.united), ..Self::default() };
+    }
+
+    /// As many as a node keeps of its own.
+    fn take_operations(&mut self, operations: Vec<DoneOperation>, now: Millis) {
+        for operation in operations {
+            self.operation_results += operation.results.len();
+            if self.operations.len() >= MAX_RECORDS || self.operation_results > MAX_ITEM_RESULTS {
+                return;
+            }
+            self.operations.push((operation, now));
+        }
     }
 }
 
@@ -76,35 +91,67 @@ impl Replicator {
         }
     }
 
-    /// Gives them to the Running leader.
-    pub(super) fn hand_over_divergent(&mut self, table: &TagTable) {
+    /// Gives them to the Running leader, and with them the records of all operations: which of those it has cannot be
+    /// told, for it may have been restarted since.
+    pub(super) fn hand_over_divergent(&mut self, table: &mut TagTable, now: Now) {
         let Some(sync) = self.following.as_ref().map(super::Following::sync) else { return };
         let items: Vec<_> = self.divergent.iter().filter_map(|change| named(table, change)).collect();
-        let mut chunks = items.chunks(DIVERGENT_PER_FRAME).peekable();
-        while let Some(chunk) = chunks.next() {
-            let more = chunks.peek().is_some();
-            self.send_frame(&Bulk::Divergent { sync, fork: self.divergent_fork, items: chunk.to_vec(), more });
+        let mut chunks = items.chunks(DIVERGENT_PER_FRAME);
+        let mut groups = if self.parted { self.grouped_operations(now.mono) } else { VecDeque::new() };
+        if items.is_empty() && groups.is_empty() {
+            return self.handed_over(table, now);
         }
+        while chunks.len() > 0 || !groups.is_empty() {
+            let items = chunks.next().unwrap_or_default().to_vec();
+            let operations = groups.pop_front().unwrap_or_default();
+            let more = chunks.len() > 0 || !groups.is_empty();
+            self.send_frame(&Bulk::Divergent { sync, fork: self.divergent_fork, items, operations, more });
+        }
+    }
+
+    /// As many in a group as go in a frame.
+    fn grouped_operations(&self, now: Millis) -> VecDeque<Vec<DoneOperation>> {
+        let mut groups = VecDeque::new();
+        let (mut group, mut results) = (Vec::new(), 0);
+        for done in self.operations.all(now).filter_map(|(record, age_ms)| DoneOperation::of(record, age_ms)) {
+            if group.len() >= OPERATIONS_PER_FRAME || results + done.results.len() > MAX_OPERATION_RESULTS {
+                groups.push_back(std::mem::take(&mut group));
+                results = 0;
+            }
+            results += done.results.len();
+            group.push(done);
+        }
+        if !group.is_empty() {
+            groups.push_back(group);
+        }
+        groups
+    }
+
+    /// The leader has them: what waited for that goes on.
+    pub(super) fn handed_over(&mut self, table: &mut TagTable, now: Now) {
+        self.divergent.clear();
+        if std::mem::take(&mut self.parted) {
+            self.take_waiting(table, now);
+        }
+    }
+
+    /// Whether this is an operation that the leader would do once more, because it was not told yet that it is done.
+    pub(super) fn must_be_told_first(&self, order: &WriteOrder, now: Millis) -> bool {
+        self.parted && self.peer_leads() && order.operation.as_ref().is_some_and(|id| self.operations.knows(id, now))
     }
 
     /// This node leads now: it takes its own changes that its last leader did not have.
     pub(super) fn unite_own(&mut self, table: &mut TagTable, now: Now) {
         let own = std::mem::take(&mut self.divergent);
+        self.parted = false;
         let items: Vec<_> = own.iter().filter_map(|change| named(table, change)).collect();
         self.unite(table, items, self.divergent_fork, now);
         self.unite_held(table, now);
     }
 
-    /// The follower's changes that this node does not have.
-    pub(super) fn others_changes(
-        &mut self,
-        table: &mut TagTable,
-        sync: u64,
-        fork: Seq,
-        items: Vec<(Arc<str>, Sample)>,
-        more: bool,
-        now: Now,
-    ) {
+    /// The follower's [`Bulk::Divergent`]: changes and operations that this node may not have.
+    pub(super) fn others_changes(&mut self, table: &mut TagTable, message: Bulk, now: Now) {
+        let Bulk::Divergent { sync, fork, items, operations, more } = message else { return };
         if self.feeding.as_ref().is_none_or(|feeding| !feeding.is_of(sync)) {
             return;
         }
@@ -113,6 +160,7 @@ impl Replicator {
         }
         let room = table.catalog().len().saturating_sub(self.held_divergent.items.len());
         self.held_divergent.items.extend(items.into_iter().take(room));
+        self.held_divergent.take_operations(operations, now.mono);
         self.held_divergent.complete = !more;
         if self.role == Role::Leading {
             self.unite_held(table, now);
@@ -130,11 +178,16 @@ impl Replicator {
         if !self.held_divergent.complete {
             return;
         }
-        let Held { sync, fork, items, united, .. } = std::mem::take(&mut self.held_divergent);
+        let Held { sync, fork, items, operations, united, .. } = std::mem::take(&mut self.held_divergent);
         let count = items.len() as u64;
         let new = items.iter().filter(|(path, sample)| united.get(path) != Some(sample)).cloned().collect();
         self.held_divergent.united = items.into_iter().collect();
         self.unite(table, new, fork, now);
+        for (DoneOperation { id, request_hash, results, age_ms }, came) in operations {
+            // Whoever has all changes so far has those of the operation, or what they gave way to.
+            let record = Record { id, request_hash, seq: table.last_seq(), results };
+            self.operations.insert_missing(record, age_ms.saturating_add(now.mono.since(came)), now.mono);
+        }
         if self.feeding.is_some() {
             self.send_frame(&Bulk::DivergentTaken { sync, count });
         }

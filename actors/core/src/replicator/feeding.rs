@@ -13,6 +13,8 @@ const WINDOW_FRAMES: u64 = 8;
 /// So much goes into a batch: what a link carries in a moment, and less than a frame's limit.
 const BATCH_BYTES: usize = 128 * 1024;
 const BATCH_UPDATES: usize = 8192;
+/// A follower that confirms none of what is under way for so long is stuck: even 1 Mbit/s carries a batch each second.
+const STUCK_MS: u64 = 10_000;
 
 /// A follower of this node.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Feeding {
     frames_confirmed: u64,
     /// When each unconfirmed frame was sent.
     under_way: VecDeque<Millis>,
+    /// When the follower last confirmed a batch, or was sent one with nothing else under way.
+    progress_at: Millis,
     watermark: Seq,
     applied: Seq,
     durable: Seq,
@@ -58,8 +62,17 @@ impl Feeding {
         self.stage == Stage::Live
     }
 
-    pub(super) fn deadline(&self) -> Option<Millis> {
-        (self.stage == Stage::Live && !self.digest_wanted).then_some(self.verify_at)
+    /// When something is due; `late_ms`: a batch unconfirmed for so long makes the follower late.
+    pub(super) fn deadline(&self, late_ms: u64, is_late: bool) -> Option<Millis> {
+        let verify = (self.stage == Stage::Live && !self.digest_wanted).then_some(self.verify_at);
+        let late = if is_late { None } else { self.late_at(late_ms) };
+        let stuck = (!self.under_way.is_empty()).then(|| self.progress_at.plus(STUCK_MS));
+        [verify, late, stuck].into_iter().flatten().min()
+    }
+
+    /// When the follower, in sync so far, will be late with its oldest unconfirmed batch.
+    fn late_at(&self, late_ms: u64) -> Option<Millis> {
+        self.under_way.front().filter(|_| self.stage == Stage::Live).map(|sent| sent.plus(late_ms))
     }
 
     pub(super) fn show(&self, table: &TagTable, now: Millis, view: &mut ReplicatorView) {
@@ -108,6 +121,7 @@ impl Replicator {
             frames_sent: 0,
             frames_confirmed: 0,
             under_way: VecDeque::new(),
+            progress_at: now,
             watermark: 0,
             applied: from,
             durable: 0,
@@ -162,6 +176,9 @@ impl Replicator {
             feeding.stage = Stage::Filling;
             table.open_outbox(feeding.from, &feeding.excluded);
             self.operations.open_feed();
+            if !feeding.excluded.is_empty() {
+                self.pendings.wait_for_disk_alone();
+            }
         }
     }
 
@@ -205,19 +222,40 @@ impl Replicator {
             self.effects.push(TagEffect::ToLane(frame.to_vec()));
             feeding.watermark = drained.watermark;
             feeding.frames_sent += 1;
+            if feeding.under_way.is_empty() {
+                feeding.progress_at = now.mono;
+            }
             feeding.under_way.push_back(now.mono);
         }
     }
 
     /// The follower confirms.
-    pub(super) fn confirmed(&mut self, sync: u64, frames: u64, applied: Seq, durable: Seq) {
+    pub(super) fn confirmed(&mut self, sync: u64, frames: u64, applied: Seq, durable: Seq, now: Millis) {
         let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync) else { return };
         let frames = frames.clamp(feeding.frames_confirmed, feeding.frames_sent);
+        if frames > feeding.frames_confirmed {
+            feeding.progress_at = now;
+        }
         feeding.under_way.drain(..(frames - feeding.frames_confirmed) as usize);
         feeding.frames_confirmed = frames;
         // It cannot have what was not sent.
         feeding.applied = applied.min(feeding.watermark).max(feeding.applied);
         feeding.durable = durable.min(feeding.applied).max(feeding.durable);
+    }
+
+    /// A follower that stops confirming is not ready for a failover, though its heart beats; one that confirms nothing
+    /// for long gets a new connection.
+    pub(super) fn watch_follower(&mut self, table: &mut TagTable, now: Millis) {
+        let Some(feeding) = &self.feeding else { return };
+        if !feeding.under_way.is_empty() && now >= feeding.progress_at.plus(STUCK_MS) {
+            self.effects.push(TagEffect::CloseLane);
+            return self.end_feeding(table);
+        }
+        let late = feeding.late_at(self.settings.replication_timeout_ms).is_some_and(|at| now >= at);
+        if late && self.lag_mark.is_none() {
+            self.lag_mark = Some((feeding.watermark, 0));
+            self.tell_facts(table);
+        }
     }
 
     /// The follower compared.

@@ -87,6 +87,7 @@ impl Replicator {
     /// The arbiter names whom to follow.
     pub(super) fn follow(&mut self, table: &mut TagTable, leader: Leader, now: Now) {
         self.end_feeding(table);
+        self.parted |= self.diverged(&leader, &leader.lineage).is_some();
         self.leader = Some(leader);
         self.following = None;
         self.request_sync(table, now.mono);
@@ -162,13 +163,13 @@ impl Replicator {
                 self.sync_requested(table, sync, leader, from, tag_list, now.mono);
             }
             Bulk::Unmatched { sync, ids, more } => self.unmatched(table, sync, ids, more),
-            Bulk::Ack { sync, frames, applied, durable } => self.confirmed(sync, frames, applied, durable),
+            Bulk::Ack { sync, frames, applied, durable } => self.confirmed(sync, frames, applied, durable, now.mono),
             Bulk::DigestResult { sync, equal } => self.compared(table, sync, equal),
-            Bulk::Divergent { sync, fork, items, more } => self.others_changes(table, sync, fork, items, more, now),
+            Bulk::Divergent { .. } => self.others_changes(table, message, now),
             Bulk::SyncRefused { sync, .. } => self.ask_again(sync, now.mono),
             Bulk::SyncStart { sync, lineage, from, last, count, stale_before, paths_follow } => {
                 if self.is_current(sync) {
-                    self.sync_started(table, lineage, from, stale_before);
+                    self.sync_started(table, lineage, from, stale_before, now);
                     if let Some(following) = &mut self.following {
                         following.expected = count;
                         following.leader_last = last;
@@ -183,7 +184,7 @@ impl Replicator {
             Bulk::Digest { sync, digest, .. } => self.compare(table, sync, digest, now.mono),
             Bulk::DivergentTaken { sync, .. } => {
                 if self.is_current(sync) {
-                    self.divergent.clear();
+                    self.handed_over(table, now);
                 }
             }
         }
@@ -200,12 +201,13 @@ impl Replicator {
     }
 
     /// This node's data joins the leader's lineage.
-    fn sync_started(&mut self, table: &mut TagTable, lineage: Lineage, from: Seq, stale_before: Seq) {
+    fn sync_started(&mut self, table: &mut TagTable, lineage: Lineage, from: Seq, stale_before: Seq, now: Now) {
         let Some(leader) = &self.leader else { return };
         let durable = self.durable(table);
         let fork = self.diverged(leader, &lineage);
         let running = leader.running;
         if let Some(fork) = fork {
+            self.parted = true;
             self.keep_divergent(table, fork);
         }
         let from = if fork.is_some() { 0 } else { from.min(self.followed_to) };
@@ -228,7 +230,7 @@ impl Replicator {
             following.applied = from;
         }
         if running {
-            self.hand_over_divergent(table);
+            self.hand_over_divergent(table, now);
         }
         self.tell_facts(table);
     }

@@ -49,6 +49,15 @@ struct Pending {
     deadline: Millis,
 }
 
+/// What a write did to the table.
+#[derive(Debug, Default)]
+struct Written {
+    /// To be stored.
+    retained: Vec<(Arc<str>, Sample, Seq)>,
+    /// Not all of it can go to the follower, which does not have each of the tags.
+    here_only: bool,
+}
+
 /// Writes that are done and not answered, each list in the order of change numbers and of deadlines.
 #[derive(Debug, Default)]
 pub(super) struct Pendings {
@@ -56,6 +65,8 @@ pub(super) struct Pendings {
     plain: VecDeque<Pending>,
     /// These wait for this node's disk, then for the peer's.
     retained: VecDeque<Pending>,
+    /// These wait for this node's disk alone: the follower does not have each of their tags.
+    here_only: VecDeque<Pending>,
 }
 
 /// Writes that came while nobody may write.
@@ -68,6 +79,16 @@ impl Pendings {
         // What waits for this node's disk beyond its deadline goes on waiting: the disk answers in any case.
         [due(&self.plain), due(&self.retained)].into_iter().flatten().filter(|due| *due != Millis(u64::MAX)).min()
     }
+
+    fn len(&self) -> usize {
+        self.plain.len() + self.retained.len() + self.here_only.len()
+    }
+
+    /// A follower that does not have each tag comes now. Which tags were written before is not known any more.
+    pub(super) fn wait_for_disk_alone(&mut self) {
+        self.here_only.append(&mut self.retained);
+        self.here_only.make_contiguous().sort_by_key(|pending| pending.seq);
+    }
 }
 
 impl Waiting {
@@ -79,15 +100,16 @@ impl Waiting {
 impl Replicator {
     pub(super) fn write(&mut self, table: &mut TagTable, origin: Origin, order: WriteOrder, now: Now) {
         match self.role {
-            Role::Leading if self.pendings.plain.len() + self.pendings.retained.len() >= MAX_PENDING => {
+            Role::Leading if self.pendings.len() >= MAX_PENDING => {
                 self.refuse(origin, WriteRefusal::Busy);
             }
             Role::Leading => self.perform(table, origin, order, now),
             Role::Quiesced => self.wait(origin, order, now.mono),
             Role::Standby => match origin {
+                Origin::Here(_) if self.must_be_told_first(&order, now.mono) => self.wait(origin, order, now.mono),
                 Origin::Here(ticket) if self.peer_leads() => self.forward(ticket, order, now.mono),
                 Origin::Here(_) if self.linked && !self.waiting.0.is_empty() => self.wait(origin, order, now.mono),
-                _ => self.refuse(origin, WriteRefusal::NotRunning("no node is Running; try again".into())),
+                _ => self.refuse(origin, WriteRefusal::NotRunning("no node is Running".into())),
             },
         }
     }
@@ -118,11 +140,14 @@ impl Replicator {
 
     fn perform(&mut self, table: &mut TagTable, origin: Origin, order: WriteOrder, now: Now) {
         let Some(operation) = order.operation else {
-            let mut retained = Vec::new();
-            let results = self.write_items(table, order.items, now, &mut retained);
-            let (seq, stored) = (table.last_seq(), !retained.is_empty());
-            self.persist(seq, retained);
-            return self.done(table, origin, seq, results, stored, now.mono);
+            if let Some(refusal) = self.disk_refusal(table, &order.items) {
+                return self.refuse(origin, refusal);
+            }
+            let mut written = Written::default();
+            let results = self.write_items(table, order.items, now, &mut written);
+            let (seq, stored, here_only) = (table.last_seq(), !written.retained.is_empty(), written.here_only);
+            self.persist(seq, written.retained);
+            return self.done(table, origin, seq, results, (stored, here_only), now.mono);
         };
         // Cut as the peer cuts it, so that a repetition finds the records at whichever node it is made.
         let (request_hash, parts) = match origin {
@@ -133,22 +158,40 @@ impl Replicator {
         if parts.iter().any(|(id, _)| self.operations.find(id, request_hash, now.mono) == Found::Reused) {
             return self.refuse(origin, WriteRefusal::OperationIdReused);
         }
-        let (mut results, mut last, mut stored, mut retained) = (Vec::new(), 0, false, Vec::new());
+        let done = |id| matches!(self.operations.find(id, request_hash, now.mono), Found::Same(_));
+        let undone = parts.iter().filter(|(id, _)| !done(id)).flat_map(|(_, items)| items);
+        if let Some(refusal) = self.disk_refusal(table, undone) {
+            return self.refuse(origin, refusal);
+        }
+        let (mut results, mut last, mut stored, mut written) = (Vec::new(), 0, false, Written::default());
         for (id, items) in parts {
             if let Found::Same(record) = self.operations.find(&id, request_hash, now.mono) {
                 results.extend_from_slice(&record.results);
+                written.here_only |= excluded(table, &items, &record.results);
                 last = last.max(record.seq);
                 stored = true;
                 continue;
             }
-            let of_part = self.write_items(table, items, now, &mut retained);
+            let of_part = self.write_items(table, items, now, &mut written);
             last = table.last_seq();
             results.extend_from_slice(&of_part);
             self.operations.insert(Record { id, request_hash, seq: last, results: of_part }, now.mono);
         }
-        stored |= !retained.is_empty();
-        self.persist(table.last_seq(), retained);
-        self.done(table, origin, last, results, stored, now.mono);
+        stored |= !written.retained.is_empty();
+        self.persist(table.last_seq(), written.retained);
+        self.done(table, origin, last, results, (stored, written.here_only), now.mono);
+    }
+
+    /// While the disk fails nothing is written that would have to be on it.
+    fn disk_refusal<'a>(
+        &self,
+        table: &TagTable,
+        items: impl IntoIterator<Item = &'a WriteItem>,
+    ) -> Option<WriteRefusal> {
+        let trouble = self.store_trouble.as_ref()?;
+        let retained = |item: &WriteItem| table.catalog().find(&item.path).is_some_and(|id| table.is_retained(id));
+        let affected = items.into_iter().any(retained);
+        affected.then(|| WriteRefusal::Disk(format!("nothing was written: {trouble}")))
     }
 
     fn write_items(
@@ -156,9 +199,9 @@ impl Replicator {
         table: &mut TagTable,
         items: Vec<WriteItem>,
         now: Now,
-        retained: &mut Vec<(Arc<str>, Sample, Seq)>,
+        written: &mut Written,
     ) -> Vec<ItemResult> {
-        let results = items.into_iter().map(|item| match self.write_item(table, item, now, retained) {
+        let results = items.into_iter().map(|item| match self.write_item(table, item, now, written) {
             Ok(()) => ItemResult::Good,
             Err(result) => result,
         });
@@ -170,7 +213,7 @@ impl Replicator {
         table: &mut TagTable,
         item: WriteItem,
         now: Now,
-        retained: &mut Vec<(Arc<str>, Sample, Seq)>,
+        written: &mut Written,
     ) -> Result<(), ItemResult> {
         let Some(id) = table.catalog().find(&item.path) else {
             // Each node has system tags of its own; nobody writes them.
@@ -184,8 +227,9 @@ impl Replicator {
         let value = convert(item.value, tag.value_type)?;
         let seq = table.write(id, value, item.quality, item.time.unwrap_or(now.wall));
         self.updates_total += 1;
+        written.here_only |= table.is_excluded(id);
         if table.is_retained(id) {
-            retained.extend(stored_form(table, id, seq));
+            written.retained.extend(stored_form(table, id, seq));
         }
         Ok(())
     }
@@ -197,22 +241,26 @@ impl Replicator {
         }
     }
 
-    /// The write is done here; its client is answered when disk and peer have it too.
+    /// The write is done here; its client is answered when disk and peer have it too, or the disk alone when the peer
+    /// does not have each of its tags.
     fn done(
         &mut self,
         table: &TagTable,
         origin: Origin,
         seq: Seq,
         results: Vec<ItemResult>,
-        retained: bool,
+        (retained, here_only): (bool, bool),
         now: Millis,
     ) {
         let deadline = now.plus(self.settings.replication_timeout_ms);
         let pending = Pending { origin, results, seq, deadline };
         if retained {
+            let list = if here_only { &mut self.pendings.here_only } else { &mut self.pendings.retained };
             // A repetition may be older than what waits already: the list stays in order.
-            let seq = self.pendings.retained.back().map_or(seq, |last| last.seq.max(seq)).min(table.last_seq());
-            self.pendings.retained.push_back(Pending { seq, ..pending });
+            let seq = list.back().map_or(seq, |last| last.seq.max(seq)).min(table.last_seq());
+            list.push_back(Pending { seq, ..pending });
+        } else if here_only {
+            self.answer(origin, WriteOutcome::Done { results: pending.results, replicated: false });
         } else {
             self.pendings.plain.push_back(pending);
         }
@@ -231,6 +279,11 @@ impl Replicator {
             self.give_answer(false, replicated, live, table);
         }
         let stored = if self.all_stored() { Seq::MAX } else { self.stored_to };
+        // That they are at one node only is no lag.
+        let on_disk = self.pendings.here_only.partition_point(|pending| pending.seq <= stored);
+        for Pending { origin, results, .. } in self.pendings.here_only.drain(..on_disk).collect::<Vec<_>>() {
+            self.answer(origin, WriteOutcome::Done { results, replicated: false });
+        }
         while let Some(pending) = self.pendings.retained.front_mut() {
             if pending.seq > stored {
                 if now >= pending.deadline {
@@ -271,9 +324,14 @@ impl Replicator {
 
     /// The disk failed: what must be on it is not. What is there already goes on waiting for the peer.
     pub(super) fn fail_retained(&mut self, reason: &str) {
-        let stored = self.pendings.retained.partition_point(|pending| pending.seq <= self.stored_to);
-        for pending in self.pendings.retained.split_off(stored) {
-            self.refuse(pending.origin, WriteRefusal::Disk(reason.to_owned()));
+        let mut failed = VecDeque::new();
+        for list in [&mut self.pendings.retained, &mut self.pendings.here_only] {
+            let stored = list.partition_point(|pending| pending.seq <= self.stored_to);
+            failed.append(&mut list.split_off(stored));
+        }
+        for pending in failed {
+            let reason = format!("it was written, but it may be lost when this node stops: {reason}");
+            self.refuse(pending.origin, WriteRefusal::Disk(reason));
         }
     }
 
@@ -318,6 +376,7 @@ impl Replicator {
         self.waiting.0.retain(|(origin, ..)| matches!(origin, Origin::Here(_)));
         self.pendings.plain.retain(|pending| matches!(pending.origin, Origin::Here(_)));
         self.pendings.retained.retain(|pending| matches!(pending.origin, Origin::Here(_)));
+        self.pendings.here_only.retain(|pending| matches!(pending.origin, Origin::Here(_)));
     }
 
     pub(super) fn refuse(&mut self, origin: Origin, refusal: WriteRefusal) {
@@ -330,6 +389,13 @@ impl Replicator {
             Origin::Peer(part) => self.send_control(Control::Forwarded { id: part.id, outcome }),
         }
     }
+}
+
+/// Whether one of the items that were written is of a tag that the follower does not have.
+fn excluded(table: &TagTable, items: &[WriteItem], results: &[ItemResult]) -> bool {
+    items.iter().zip(results).any(|(item, result)| {
+        *result == ItemResult::Good && table.catalog().find(&item.path).is_some_and(|id| table.is_excluded(id))
+    })
 }
 
 /// A retained tag as it goes to disk.

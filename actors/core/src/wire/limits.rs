@@ -23,9 +23,15 @@ pub fn validate(message: &Control) -> Result<(), WireError> {
         Control::Report(report) => validate_report(report),
         Control::Refused(refusal) => text("bytes of the reason of a refusal", &refusal.reason),
         Control::Goodbye { reason } => text("bytes of the reason of a goodbye", reason),
-        Control::SwitchRequest(request) => text("bytes of the reason of a switch", &request.reason),
+        Control::SwitchRequest(request) => {
+            text("bytes of the reason of a switch", &request.reason)?;
+            text("bytes of the user of a switch", &request.user)
+        }
         Control::SwitchResult { refused, .. } => text("bytes of the reason why a switch was refused", refused),
-        Control::Offer { cause, .. } => text("bytes of the cause of a switch", cause),
+        Control::Offer { cause, user, .. } => {
+            text("bytes of the cause of a switch", cause)?;
+            text("bytes of the user of a switch", user)
+        }
         Control::AbortConfirmed { reason, .. } => text("bytes of the reason why an offer was not taken", reason),
         Control::Hold(hold) => validate_hold(hold),
         Control::License(facts) => {

@@ -54,13 +54,14 @@ fn message() -> impl Strategy<Value = Control> {
         3 => report().prop_map(|report| Control::Report(Box::new(report))),
         1 => Just(Control::Goodbye { reason: String::new() }),
         2 => (number(), tenure(), number(), 0..3_u64).prop_map(|(id, tenure, expected_epoch, to)| {
-            Control::SwitchRequest(SwitchRequest { id, tenure, expected_epoch, to: NodeId(to), reason: String::new() })
+            let (to, reason, user) = (NodeId(to), String::new(), String::new());
+            Control::SwitchRequest(SwitchRequest { id, tenure, expected_epoch, to, reason, user })
         }),
         1 => (number(), any::<bool>()).prop_map(|(id, suspend)| {
             Control::SwitchResult { id, refused: String::new(), suspend }
         }),
         2 => (number(), epoch(), number(), tenure()).prop_map(|(switch, epoch, last, tenure)| {
-            Control::Offer { switch, epoch, last, tenure, cause: String::new() }
+            Control::Offer { switch, epoch, last, tenure, cause: String::new(), user: String::new() }
         }),
         1 => (number(), epoch()).prop_map(|(switch, epoch)| Control::Taken { switch, epoch }),
         1 => number().prop_map(|switch| Control::Abort { switch }),

@@ -83,7 +83,7 @@ fn a_node_that_starts_or_runs_alone_stops_too() {
 fn a_hold_forbids_failover_until_it_ends() {
     let mut pair = Pair::running();
     pair.hold(Master, 10_000);
-    let hold = Some((10_000, "new firmware (ann)".to_owned()));
+    let hold = Some((pair.now.plus(10_000), "new firmware (ann)".to_owned()));
     assert_eq!((pair.view(Master).hold, pair.view(Backup).hold), (hold.clone(), hold));
     pair.kill(Master);
     pair.pass(9_990);

@@ -19,10 +19,10 @@ fn switch_at_either_node_moves_running_and_pressing_again_moves_it_back() {
         assert_eq!(pair.counter(Master), pair.counter(Backup));
         let event = pair.last_event(Backup);
         assert_eq!((event.from, event.to, event.tenure), (Status::Standby, Status::Running, Tenure::Switch));
-        assert_eq!(event.reason, "works at pump 3 (ann)");
+        assert_eq!(event.reason, "works at pump 3");
         let event = pair.last_event(Master);
         assert_eq!((event.from, event.to), (Status::Running, Status::Standby));
-        assert_eq!(event.reason, "works at pump 3 (ann)");
+        assert_eq!(event.reason, "works at pump 3");
         pair.press_switch_at(who);
         pair.shows(Master, Status::Running, Status::Standby);
         pair.shows(Backup, Status::Standby, Status::Running);

@@ -1,7 +1,9 @@
 //! What only one side changed, after both were apart.
 
 use super::pair::*;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, OPERATIONS_PER_FRAME};
+use crate::protocol::ItemResult::{BadNodeIdUnknown, Good};
+use crate::protocol::WriteOutcome;
 use crate::replicator::TagInput;
 
 /// A and B were in sync, were cut apart, and both led since.
@@ -229,4 +231,131 @@ fn a_restarted_leader_brings_back_what_its_disk_holds_and_the_other_never_got() 
     pair.assert_in_sync(A);
     assert_eq!((pair.nodes[B].int("r"), pair.nodes[A].int("a")), (7, 2));
     assert_eq!(pair.nodes[B].reports.len(), 1);
+}
+
+/// Repeats an operation that set `a` to 10 and failed otherwise: it is not done once more.
+fn repeat(pair: &mut Pair, node: usize, operation: &str) {
+    let before = pair.nodes[B].int("a");
+    let ticket = pair.write_as(node, operation, vec![item_at("a", 10, 1), item("nowhere", 1)]);
+    pair.settle();
+    let results = vec![Good, BadNodeIdUnknown];
+    assert_eq!(pair.answer(node, ticket), Some(&WriteOutcome::Done { results, replicated: true }));
+    assert_eq!((pair.nodes[A].int("a"), pair.nodes[B].int("a")), (before, before), "{operation} was done again");
+}
+
+fn operation(pair: &mut Pair, operation: &str) {
+    pair.write_as(A, operation, vec![item_at("a", 10, 1), item("nowhere", 1)]);
+}
+
+#[test]
+fn an_operation_of_the_side_that_gave_way_is_not_done_again() {
+    for first in [A, B] {
+        let mut pair = apart();
+        operation(&mut pair, "op");
+        at(&mut pair, B, "a", 20, 60_000);
+        meet(&mut pair);
+        pair.settle();
+        pair.assert_in_sync(A);
+        assert_eq!(pair.nodes[B].int("a"), 20, "its value gave way");
+        repeat(&mut pair, first, "op");
+        repeat(&mut pair, 1 - first, "op");
+        // The new leader feeds it on: a node that comes with nothing learns of it.
+        pair.restart(A);
+        pair.connect();
+        pair.follow(A);
+        pair.settle();
+        pair.switch(B);
+        repeat(&mut pair, A, "op");
+    }
+}
+
+#[test]
+fn an_operation_keeps_its_age() {
+    let mut pair = apart();
+    operation(&mut pair, "op");
+    pair.wait(400_000);
+    meet(&mut pair);
+    pair.settle();
+    at(&mut pair, B, "a", 20, 9_000_000);
+    pair.settle();
+    pair.wait_and_settle(199_999);
+    repeat(&mut pair, B, "op");
+    pair.wait_and_settle(1);
+    pair.write_as(B, "op", vec![item_at("a", 30, 1)]);
+    assert_eq!(pair.nodes[B].int("a"), 30, "after ten minutes the id is free");
+}
+
+#[test]
+fn what_the_leader_knows_under_the_same_id_stays() {
+    let mut pair = apart();
+    operation(&mut pair, "op");
+    let at_leader = pair.write_as(B, "op", vec![item_at("b", 5, 1)]);
+    meet(&mut pair);
+    pair.settle();
+    for node in [A, B] {
+        let again = pair.write_as(node, "op", vec![item_at("b", 5, 1)]);
+        pair.settle();
+        assert_eq!(pair.replicated(node, again), Some(true));
+    }
+    assert_eq!(pair.replicated(B, at_leader), Some(false));
+}
+
+#[test]
+fn many_operations_go_in_parts_and_again_when_the_lane_broke() {
+    for frames in 0..5 {
+        let mut pair = apart();
+        let count = 2 * OPERATIONS_PER_FRAME + 1;
+        for number in 0..count {
+            operation(&mut pair, &format!("op{number}"));
+        }
+        at(&mut pair, B, "a", 20, 60_000);
+        meet(&mut pair);
+        pair.deliver_all(A);
+        pair.deliver(B);
+        assert_eq!(hand_overs(&pair, A), 3);
+        for _ in 0..frames {
+            pair.deliver(A);
+        }
+        pair.lose_lane();
+        pair.settle();
+        for number in [0, count / 2, count - 1] {
+            repeat(&mut pair, A, &format!("op{number}"));
+            repeat(&mut pair, B, &format!("op{number}"));
+        }
+        pair.lose_lane();
+        pair.deliver_all(A);
+        pair.deliver_all(B);
+        assert_eq!(hand_overs(&pair, A), 0, "what was taken is not handed over again");
+    }
+}
+
+#[test]
+fn a_repetition_waits_until_the_leader_was_told_of_the_first() {
+    let mut pair = apart();
+    operation(&mut pair, "op");
+    at(&mut pair, B, "a", 20, 60_000);
+    meet(&mut pair);
+    let again = pair.write_as(A, "op", vec![item_at("a", 10, 1), item("nowhere", 1)]);
+    let other = pair.write_as(A, "other", vec![item("b", 1)]);
+    while pair.tell(A) || pair.tell(B) {}
+    assert_eq!((pair.answer(A, again), pair.replicated(A, other)), (None, Some(false)));
+    pair.settle();
+    assert!(pair.replicated(A, again).is_some());
+    assert_eq!(pair.nodes[B].int("a"), 20);
+}
+
+#[test]
+fn a_donor_that_runs_after_all_is_given_the_operations_too() {
+    let mut pair = apart();
+    operation(&mut pair, "op");
+    at(&mut pair, B, "a", 20, 60_000);
+    pair.input(A, TagInput::StandBy);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow_as(A, false);
+    pair.settle();
+    pair.lead(B);
+    pair.follow(A);
+    pair.settle();
+    repeat(&mut pair, B, "op");
 }

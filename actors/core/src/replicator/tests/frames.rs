@@ -38,7 +38,7 @@ fn frames_of_an_old_sync_are_ignored() {
     pair.forge(A, &Bulk::DigestResult { sync: old, equal: false });
     pair.forge(A, &Bulk::Unmatched { sync: old, ids: vec![0], more: false });
     let changes = vec![("a".into(), pair.nodes[A].sample("b"))];
-    pair.forge(A, &Bulk::Divergent { sync: old, fork: 0, items: changes, more: false });
+    pair.forge(A, &Bulk::Divergent { sync: old, fork: 0, items: changes, operations: Vec::new(), more: false });
     pair.settle();
     assert_eq!(pair.nodes[A].int("a"), 1);
     pair.assert_in_sync(B);

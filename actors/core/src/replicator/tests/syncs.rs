@@ -153,6 +153,24 @@ fn tables_in_sync_are_compared_now_and_then() {
 }
 
 #[test]
+fn a_follower_that_confirms_nothing_is_late_and_then_gets_a_new_connection() {
+    let mut pair = Pair::in_sync(many(20));
+    pair.write(A, "t1", 1);
+    pair.wait(499);
+    assert!(!pair.nodes[A].facts().lagging);
+    pair.wait(1);
+    assert!(pair.nodes[A].facts().lagging, "not ready for a failover, though nobody waits for an answer");
+    pair.wait(9_000);
+    assert!(!pair.nodes[A].closed_lane);
+    pair.wait(500);
+    assert!(pair.nodes[A].closed_lane);
+    pair.lose_lane();
+    pair.settle();
+    pair.assert_in_sync(B);
+    assert!(!pair.nodes[A].facts().lagging);
+}
+
+#[test]
 fn a_comparison_that_is_due_wakes_nobody_while_the_follower_is_slow() {
     let mut pair = Pair::in_sync(many(20));
     for index in 0..20 {
@@ -161,6 +179,7 @@ fn a_comparison_that_is_due_wakes_nobody_while_the_follower_is_slow() {
     pair.wait(VERIFY_EVERY);
     pair.wait(1);
     assert!(pair.nodes[A].replicator.next_deadline().is_none_or(|due| due > Millis(pair.now)));
+    pair.lose_lane();
     pair.settle();
     pair.assert_in_sync(B);
 }
@@ -189,7 +208,7 @@ fn nodes_whose_tag_lists_differ_keep_equal_what_both_have() {
     let both = pair.write(A, "x", 1);
     let alone = pair.write(A, "only/a", 9);
     pair.settle();
-    assert_eq!((pair.replicated(A, both), pair.replicated(A, alone)), (Some(true), Some(true)));
+    assert_eq!((pair.replicated(A, both), pair.replicated(A, alone)), (Some(true), Some(false)));
     assert_eq!((pair.nodes[B].int("x"), pair.nodes[B].int("y"), pair.nodes[B].int("other/type")), (1, 2, 0));
     let facts = pair.nodes[B].facts();
     assert_eq!(facts.applied, pair.nodes[A].table.last_seq(), "also past changes of tags that it does not have");
@@ -243,4 +262,70 @@ fn the_arbiter_hears_at_once_when_an_awaited_change_is_applied() {
     assert_eq!(pair.nodes[B].told.iter().map(|facts| facts.applied).collect::<Vec<_>>(), [last]);
     pair.input(B, crate::replicator::TagInput::AwaitApplied(last));
     assert_eq!(pair.nodes[B].told.len(), 2, "it is applied already");
+}
+
+/// B does not have `a` and `r`, and has `c` with another type.
+fn different_lists() -> Pair {
+    let other = TagDef { value_type: ValueType::Float64, ..tag("c") };
+    let of_b = small().into_iter().filter(|tag| !matches!(&*tag.path, "a" | "r" | "c")).chain([other]).collect();
+    let mut pair = Pair::of(small(), of_b);
+    pair.lead(A);
+    pair.connect();
+    pair.follow(B);
+    pair.settle();
+    assert!(pair.nodes[B].facts().in_sync);
+    pair
+}
+
+#[test]
+fn what_the_follower_has_no_tag_for_is_not_replicated_and_no_lag() {
+    let mut pair = different_lists();
+    pair.fast_disks = false;
+    let under_way = pair.write(A, "b", 1);
+    let missing = pair.write(A, "a", 1);
+    let of_other_type = pair.write(A, "c", 1);
+    let mixed = pair.write_items(A, None, vec![item("b", 2), item("a", 2)]);
+    for ticket in [missing, of_other_type, mixed] {
+        assert_eq!(pair.replicated(A, ticket), Some(false), "at once");
+    }
+    assert_eq!(pair.replicated(A, under_way), None);
+    let kept_by_both = pair.write(A, "s", 1);
+    let kept_here = pair.write(A, "r", 1);
+    assert_eq!(pair.replicated(A, kept_here), None, "its own disk has to have it");
+    pair.disk_answers(A);
+    assert_eq!((pair.replicated(A, kept_by_both), pair.replicated(A, kept_here)), (None, Some(false)));
+    pair.settle();
+    pair.disk_answers(B);
+    pair.settle();
+    assert_eq!((pair.replicated(A, under_way), pair.replicated(A, kept_by_both)), (Some(true), Some(true)));
+    let refused_there = pair.write_items(A, None, vec![item("b", 3), item("nowhere", 3)]);
+    let forwarded = pair.write(B, "a", 4);
+    pair.settle();
+    assert_eq!(pair.replicated(A, refused_there), Some(true), "an item that was not written does not count");
+    assert_eq!((pair.nodes[A].int("a"), pair.replicated(B, forwarded)), (4, Some(false)));
+    for _ in 0..2 {
+        let operation = pair.write_as(A, "op", vec![item("a", 5)]);
+        pair.settle();
+        assert_eq!(pair.replicated(A, operation), Some(false), "its repetition too");
+    }
+    assert!(pair.nodes[A].told.iter().all(|facts| !facts.lagging));
+}
+
+#[test]
+fn a_write_that_waits_for_a_slow_disk_is_not_replicated_to_a_follower_without_its_tag() {
+    let of_b = small().into_iter().filter(|tag| &*tag.path != "r").collect();
+    let mut pair = Pair::of(small(), of_b);
+    pair.fast_disks = false;
+    pair.lead(A);
+    let ticket = pair.write(A, "r", 1);
+    pair.connect();
+    pair.follow(B);
+    for _ in 0..4 {
+        pair.settle();
+        pair.disk_answers(B);
+    }
+    assert!(pair.nodes[B].facts().in_sync);
+    assert_eq!(pair.replicated(A, ticket), None);
+    pair.disk_answers(A);
+    assert_eq!(pair.replicated(A, ticket), Some(false));
 }

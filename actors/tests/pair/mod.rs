@@ -1,0 +1,205 @@
+//! Two nodes in one process: real actors, real TCP, a disk in memory.
+#![allow(dead_code, clippy::unwrap_used, clippy::struct_field_names, reason = "each test file uses its part")]
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hotpair_actors::durable::MemoryDisk;
+use hotpair_actors::messages::{Happened, Write};
+use hotpair_actors::shared::{EventRecord, Found, HttpAt, OnEvent, Settings, Shared};
+use hotpair_actors::supervisor;
+use hotpair_core::arbiter::Input;
+use hotpair_core::catalog::{Catalog, TagDef};
+use hotpair_core::protocol::{LicenseFacts, ProjectHash, WriteItem, WriteOutcome};
+use hotpair_core::quality::Quality;
+use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode, Status};
+use hotpair_core::value::{Value, ValueType};
+use tokio::sync::oneshot;
+
+/// Nothing takes longer, also on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+const TAGS: usize = 50;
+
+/// How quick a pair is.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    pub failover_time_ms: u64,
+    pub hang_after_ms: u64,
+    pub switch_timeout_ms: u64,
+}
+
+/// No accidental failover, however busy the machine is.
+pub const CALM: Pace = Pace { failover_time_ms: 10_000, hang_after_ms: 10_000, switch_timeout_ms: 2000 };
+/// Hangs and silence are found soon.
+pub const QUICK: Pace = Pace { failover_time_ms: 1500, hang_after_ms: 800, switch_timeout_ms: 500 };
+
+pub struct Node {
+    pub shared: Arc<Shared>,
+    pub disk: Arc<MemoryDisk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub struct Pair {
+    pub master: Node,
+    pub backup: Node,
+}
+
+/// A listener on a free port of this machine.
+pub fn door() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
+    Settings {
+        node: NodeId(id),
+        boot: BootId(id + 1000),
+        name: "Line1".into(),
+        version: "test".into(),
+        mode,
+        recovery: RecoveryMode::Manual,
+        failover_time_ms: pace.failover_time_ms,
+        connection_wait_time_ms: 10_000,
+        switch_timeout_ms: pace.switch_timeout_ms,
+        replication_timeout_ms: 3000,
+        connect_timeout_ms: 2000,
+        ping_rate_ms: 100,
+        ping_timeout_ms: 500,
+        missed_pings: 3,
+        fast_failover: true,
+        master: ("127.0.0.1".into(), port),
+        http: HttpAt::default(),
+        project: ProjectHash::default(),
+        license: LicenseFacts::default(),
+        hang_after_ms: pace.hang_after_ms,
+    }
+}
+
+fn catalog() -> Arc<Catalog> {
+    let tag = |n: usize| TagDef {
+        path: path(n).into(),
+        value_type: ValueType::Int64,
+        unit: String::new(),
+        description: String::new(),
+        writable: true,
+        retain: n.is_multiple_of(2),
+        initial: None,
+        eu_low: None,
+        eu_high: None,
+        deadband: 0.0,
+        source_fed: false,
+        stale_after_ms: None,
+    };
+    Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
+}
+
+/// Path of a tag; the even ones are retained.
+pub fn path(n: usize) -> String {
+    format!("Plant/Tag{n}")
+}
+
+impl Node {
+    pub fn start(settings: Settings, listener: Option<TcpListener>, on_event: OnEvent) -> Self {
+        let disk = Arc::new(MemoryDisk::new());
+        let on_report = Box::new(|_: &_| Ok(("report".to_owned(), Vec::new())));
+        let shared = Shared::new(settings, catalog(), Found::default(), disk.clone(), listener, on_event, on_report);
+        let (tell, told) = std::sync::mpsc::channel();
+        let lent = shared.clone();
+        let run = move || supervisor::run(lent, || tell.send(()).unwrap());
+        let thread = std::thread::Builder::new().name("hp-system".into()).spawn(run).unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
+        Self { shared, disk, thread: Some(thread) }
+    }
+
+    /// Waits until `so`, looking whenever something that is shown has changed.
+    pub async fn until(&self, what: &str, so: impl Fn(&Shared) -> bool) {
+        let mut changes = self.shared.changes();
+        let deadline = Instant::now() + PATIENCE;
+        while !so(&self.shared) {
+            assert!(Instant::now() < deadline, "never {what}: {:?} {:?}", self.shared.view(), self.events());
+            // Some things change without a word, such as the replication's progress.
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.changed()).await;
+        }
+    }
+
+    /// Writes one tag; the answer comes within [`PATIENCE`].
+    pub async fn write(&self, tag: usize, value: i64) -> WriteOutcome {
+        let item = WriteItem { path: path(tag).into(), value: Value::Int64(value), quality: Quality::GOOD, time: None };
+        let (reply, answer) = oneshot::channel();
+        let tags = self.shared.directory.tag_replicator().unwrap();
+        tags.do_send(Write { items: vec![item], operation: None, reply });
+        tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
+    }
+
+    pub fn read(&self, tag: usize) -> Value {
+        let table = self.shared.table.read();
+        table.get(table.catalog().find(&path(tag)).unwrap()).unwrap().value
+    }
+
+    pub fn events(&self) -> Vec<EventRecord> {
+        self.shared.events(1000)
+    }
+
+    /// Its own status and the peer's, as it shows them.
+    pub fn shown(&self) -> (Status, Option<Status>) {
+        let view = self.shared.view();
+        (view.status, view.peer.map(|peer| peer.status))
+    }
+
+    /// Resolves with why the node must end its process.
+    pub async fn fatal(&self) -> String {
+        let mut fatal = self.shared.fatal();
+        let reason = tokio::time::timeout(PATIENCE, fatal.wait_for(Option::is_some)).await.unwrap().unwrap();
+        reason.clone().unwrap()
+    }
+
+    /// A clean stop. When it returns, the node's own thread has ended.
+    pub async fn shut_down(&mut self) {
+        let arbiter = self.shared.directory.state_arbiter().unwrap();
+        arbiter.do_send(Happened(Input::Shutdown { reason: "the test is over".into() }));
+        let mut exited = self.shared.exited();
+        tokio::time::timeout(PATIENCE, exited.wait_for(|exited| *exited)).await.unwrap().unwrap();
+        self.shared.link.close().await;
+        self.shared.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Pair {
+    /// A pair that is ready: the Master runs, the Backup is in sync.
+    pub async fn ready(pace: Pace) -> Self {
+        let (listener, port) = door();
+        let master = Node::start(settings(Mode::Master, 1, port, pace), Some(listener), Box::new(|_| {}));
+        let backup = Node::start(settings(Mode::Backup, 2, port, pace), None, Box::new(|_| {}));
+        let pair = Self { master, backup };
+        pair.until_ready().await;
+        pair
+    }
+
+    pub async fn until_ready(&self) {
+        self.master.until("ready", |node| node.view().failover_ready && node.view().status == Status::Running).await;
+        self.backup.until("ready", |node| node.view().failover_ready && node.view().status == Status::Standby).await;
+        // The Backup's word that it is in sync may come over the control connection before that over the other one.
+        let deadline = Instant::now() + PATIENCE;
+        while !replicated(&self.master.write(TAGS - 1, 0).await) {
+            assert!(Instant::now() < deadline, "nothing is replicated");
+        }
+    }
+}
+
+/// A write that both nodes hold.
+pub fn replicated(outcome: &WriteOutcome) -> bool {
+    matches!(outcome, WriteOutcome::Done { replicated: true, .. })
+}
