@@ -105,8 +105,32 @@ fn a_second_backup_is_refused_and_told_why() {
     other.backup.start();
     the_log_says(&other.backup, &["backup already", "second backup", "another backup", "has a backup"]);
     the_log_says(&pair.master, &["refus", "second backup", "another backup"]);
+    let status = pair.master.http.get_json("/api/v1/redundancy/status");
+    assert_eq!(status["link"]["refused"]["code"], "SecondBackup", "{status}");
     pair.stays_ready("Running", "Standby");
     pair.verify(Overlap::None);
+}
+
+#[test]
+fn a_backup_that_cannot_connect_says_why() {
+    let pair = Pair::builder().connection_wait_time_ms(60_000).prepare();
+    let backup = &pair.backup;
+    let remarks = || backup.http.get_json("/api/v1/redundancy/status")["link"]["remarks"].to_string();
+    let wait_remark = |wanted: &[&str]| {
+        let end = Instant::now() + TIMEOUT;
+        while !wanted.iter().all(|words| remarks().contains(words)) {
+            assert!(Instant::now() < end, "no remark says {wanted:?}: {}", remarks());
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    backup.start();
+    wait_remark(&["cannot reach 127.0.0.1:", "refused"]);
+    the_log_says(backup, &["warn cannot reach 127.0.0.1:"]);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(backup.log().matches("cannot reach").count(), 1, "{}", backup.log());
+    pair.master.start();
+    pair.wait_ready("Running", "Standby");
+    assert_eq!(remarks(), "[]");
 }
 
 #[test]

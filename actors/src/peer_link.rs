@@ -302,12 +302,12 @@ fn refused_by_master(shared: &Shared, complaints: &Mutex<Complaints>, from: IpAd
 }
 
 /// At the Backup, whose only connection it is.
-fn refused_to_backup(shared: &Shared, refusal: Refusal) {
-    if !greet::lasts(&refusal) {
+fn refused_to_backup(shared: &Shared, refusal: &Refusal) {
+    if !greet::lasts(refusal) {
         tracing::debug!("connection refused: {}", refusal.reason);
         return;
     }
-    if shared.link.set_refused(refusal.clone()).as_ref() != Some(&refusal) {
+    if shared.link.set_refused(refusal.clone()).as_ref() != Some(refusal) {
         tracing::warn!("connection refused: {}", refusal.reason);
         shared.changed();
     }
@@ -353,7 +353,7 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
                     }
                     Outcome::Refused(refusal) => {
                         tell_refusal(&shared, &refusal).await;
-                        refused_to_backup(&shared, refusal);
+                        refused_to_backup(&shared, &refusal);
                         pause = LAST_PAUSE_MS * 8;
                     }
                     Outcome::Broken(reason) => {

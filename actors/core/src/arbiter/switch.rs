@@ -279,8 +279,10 @@ impl Arbiter {
             let offer = offer.clone();
             self.take(offer.tenure, offer.wish.reason.clone(), self.tags.applied, Some(offer));
         }
+        // Whoever is answered and looks at both nodes sees one Running.
+        let moved = self.is_running() && self.peer_report().is_none_or(|peer| peer.status != Status::Running);
         for order in std::mem::take(&mut self.orders) {
-            let result = if self.is_running() {
+            let result = if moved {
                 Ok(())
             } else if now >= order.deadline {
                 Err("the Running node did not answer in time".to_owned())

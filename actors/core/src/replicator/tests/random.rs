@@ -1,11 +1,11 @@
 //! Random runs: whatever happens to connections, disks and roles, both end equal and no answer was a lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::pair::*;
-use crate::protocol::{ItemResult, WriteOutcome};
+use crate::protocol::{ItemResult, WriteItem, WriteOutcome};
 use crate::replicator::TagInput;
 use crate::value::Value;
 
@@ -52,6 +52,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// As old as can be: done on both sides of a cut, it gives way to every other write.
+fn operation_items(last: i64) -> Vec<WriteItem> {
+    let first = last - TAGS.len() as i64 + 1;
+    TAGS.iter().zip(first..).map(|(path, value)| item_at(path, value, 1)).collect()
+}
+
 struct Run {
     pair: Pair,
     leading: [bool; 2],
@@ -61,6 +67,10 @@ struct Run {
     /// The last value that each operation writes, and when it was made first.
     operations: BTreeMap<u8, (i64, u64)>,
     operations_made: bool,
+    /// Operations repeated while the nodes were apart: neither can know what the other did.
+    repeated_apart: BTreeSet<i64>,
+    /// The writes with an operation id: its number, and when it was made first.
+    operation_tickets: BTreeMap<(usize, u64), (i64, u64)>,
     /// When a running node was first seen to hold each value: forwarded writes are done later than they were made.
     seen: BTreeMap<i64, u64>,
     /// The values of each tag that were answered as done.
@@ -80,6 +90,8 @@ impl Run {
             open: BTreeMap::new(),
             operations: BTreeMap::new(),
             operations_made: false,
+            repeated_apart: BTreeSet::new(),
+            operation_tickets: BTreeMap::new(),
             seen: BTreeMap::new(),
             done: [const { Vec::new() }; TAGS.len()],
             refused: Vec::new(),
@@ -135,15 +147,29 @@ impl Run {
     fn operation(&mut self, at: usize, id: u8) {
         // Before its record is forgotten its client gives up, and goes on with another one.
         self.operations.retain(|_, (_, made)| self.pair.now - *made < 500_000);
-        let (last, _) = *self.operations.entry(id).or_insert_with(|| {
+        let apart = !self.follower_in_sync();
+        if let Some((last, _)) = self.operations.get(&id).filter(|_| apart) {
+            self.repeated_apart.insert(*last);
+        }
+        let (last, made) = *self.operations.entry(id).or_insert_with(|| {
             self.next_value += TAGS.len() as i64;
             self.operations_made = true;
             (self.next_value, self.pair.now)
         });
-        let values: Vec<_> = (0..TAGS.len()).map(|tag| (tag, last - TAGS.len() as i64 + tag as i64 + 1)).collect();
-        // As old as can be: done on both sides of a cut, it gives way to every other write.
-        let items = values.iter().map(|(tag, value)| item_at(TAGS[*tag], *value, 1)).collect();
-        self.pair.write_as(at, &format!("op{last}"), items);
+        let ticket = self.pair.write_as(at, &format!("op{last}"), operation_items(last));
+        self.operation_tickets.insert((at, ticket), (last, made));
+    }
+
+    /// What was answered as done is not done again.
+    fn repeat_operations(&mut self, leader: usize) {
+        for ((at, ticket), (last, made)) in std::mem::take(&mut self.operation_tickets) {
+            let done = matches!(self.pair.answer(at, ticket), Some(WriteOutcome::Done { .. }));
+            if done && self.pair.now - made < 600_000 {
+                let changes = self.pair.nodes[leader].table.last_seq();
+                self.pair.write_as(leader, &format!("op{last}"), operation_items(last));
+                assert_eq!(self.pair.nodes[leader].table.last_seq(), changes, "op{last} of {at} was done again");
+            }
+        }
     }
 
     fn leader(&self) -> Option<usize> {
@@ -192,6 +218,7 @@ impl Run {
         self.pair.restart(at);
         self.pair.fast_disks = false;
         self.open.retain(|(node, _), _| *node != at);
+        self.operation_tickets.retain(|(node, _), _| *node != at);
         self.leading[at] = false;
         if !self.leading[1 - at] {
             self.leading[1 - at] = true;
@@ -260,7 +287,8 @@ impl Run {
     /// Whether a node that holds `held` has, or had, `value`.
     fn covers(&self, held: i64, value: i64) -> bool {
         let when = |value, unseen| self.seen.get(&value).copied().unwrap_or(unseen);
-        when(held, u64::MAX) >= when(value, 0)
+        let of_operation = |last: &i64| (last - TAGS.len() as i64 + 1..=*last).contains(&held);
+        when(held, u64::MAX) >= when(value, 0) || self.repeated_apart.iter().any(of_operation)
     }
 
     fn check_replicated(&self, path: &str, value: i64) {
@@ -280,6 +308,7 @@ impl Run {
         assert!(self.open.is_empty(), "every write is answered: {:?}", self.open);
         let leader = self.leader().unwrap();
         self.pair.assert_in_sync(1 - leader);
+        self.repeat_operations(leader);
         for (tag, path) in TAGS.iter().enumerate() {
             let value = self.pair.nodes[leader].int(path);
             assert!(!self.refused.contains(&value), "{path} is {value}, which was refused");
