@@ -200,6 +200,14 @@ impl Replicator {
             let Some(id) = table.catalog().find(&path) else { continue };
             let Some(own) = table.raw(id).cloned() else { continue };
             match table.unite(id, sample.clone(), fork) {
+                // Not replaced by the leader's value before its lane broke: it must be told as a change once more.
+                United::Equal if table.slot_seq(id) <= fork => {
+                    let seq = table.write(id, sample.value, sample.quality, sample.time);
+                    self.updates_total += 1;
+                    if table.is_retained(id) {
+                        retained.extend(stored_form(table, id, seq));
+                    }
+                }
                 United::Equal => {}
                 United::Taken(seq) => {
                     self.updates_total += 1;

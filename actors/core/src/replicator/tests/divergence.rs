@@ -359,3 +359,19 @@ fn a_donor_that_runs_after_all_is_given_the_operations_too() {
     pair.settle();
     repeat(&mut pair, B, "op");
 }
+
+#[test]
+fn a_change_that_was_neither_taken_nor_replaced_is_handed_over_after_the_next_tenure() {
+    let mut pair = apart();
+    at(&mut pair, A, "c", 10, 60_000);
+    meet(&mut pair);
+    pair.deliver(A);
+    pair.deliver(B);
+    pair.cut();
+    pair.lead(A);
+    pair.lead(B);
+    meet(&mut pair);
+    pair.settle();
+    pair.assert_in_sync(A);
+    assert_eq!(pair.nodes[B].int("c"), 10);
+}
