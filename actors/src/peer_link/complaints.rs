@@ -71,6 +71,7 @@ mod tests {
 
     const NOISE: Trouble = Trouble::Refused(RefusalCode::NotHotpair);
 
+    #[expect(clippy::unnecessary_wraps, reason = "an address may be unknown: so it is asked for")]
     fn ip(number: u32) -> Option<IpAddr> {
         Some(Ipv4Addr::from_bits(0x0A00_0000 + number).into())
     }
