@@ -41,6 +41,8 @@ pub enum Noticed {
 pub struct FailureDetector {
     settings: DetectorSettings,
     linked: bool,
+    /// There was a link; before that nobody is missed.
+    met: bool,
     next_number: u64,
     waiting: VecDeque<(u64, Millis)>,
     missed_in_row: u32,
@@ -57,6 +59,7 @@ impl FailureDetector {
         Self {
             settings,
             linked: false,
+            met: false,
             next_number: 1,
             waiting: VecDeque::new(),
             missed_in_row: 0,
@@ -131,6 +134,7 @@ impl FailureDetector {
     /// The link is up: that is a sign of life.
     pub fn link_up(&mut self, now: Millis) -> Vec<Noticed> {
         self.linked = true;
+        self.met = true;
         self.waiting.clear();
         self.alive(0, now)
     }
@@ -147,7 +151,7 @@ impl FailureDetector {
 
     /// Missed in a row now, and missed on an open link ever.
     pub fn missed(&self) -> (u32, u64) {
-        (self.missed_in_row, self.missed_total)
+        (if self.met { self.missed_in_row } else { 0 }, self.missed_total)
     }
 }
 
@@ -178,6 +182,17 @@ mod tests {
         assert_eq!(detector.last_sign(), Millis(0));
         assert_eq!(detector.pong(9, 0, Millis(950)), [Noticed::Available]);
         assert_eq!(detector.last_sign(), Millis(950));
+    }
+
+    #[test]
+    fn nobody_is_missed_before_there_was_a_link() {
+        let settings =
+            DetectorSettings { ping_rate_ms: 100, ping_timeout_ms: 300, missed_pings: 3, failover_time_ms: 1000 };
+        let mut detector = FailureDetector::new(settings, Millis(0));
+        assert_eq!(silent_ticks(&mut detector, 0, 5000), []);
+        assert_eq!(detector.missed(), (0, 0));
+        assert_eq!(detector.link_up(Millis(5050)), [Noticed::Available]);
+        assert_eq!(detector.missed(), (0, 0));
     }
 
     #[test]
