@@ -147,7 +147,7 @@ pub enum Control {
     Accepted,
     /// The connection is refused and will be closed.
     Refused(Refusal),
-    /// First frame of a bulk connection, which carries [`Bulk`] frames from then on.
+    /// First frame of a bulk connection, which carries [`crate::bulk::Bulk`] frames from then on.
     JoinBulk {
         /// Session of the Master's greeting.
         session: u64,

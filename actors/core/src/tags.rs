@@ -1,6 +1,6 @@
 //! The tag table: the newest value of every tag, with the number of its last change.
 //!
-//! The table is used in one of two roles. *Leading* it numbers changes and keeps an [outbox](outbox) for its follower;
+//! The table is used in one of two roles. *Leading* it numbers changes and keeps an *outbox* for its follower;
 //! first sync, catch-up and live changes are the same thing, an outbox that starts with more or with less. *Following*
 //! it takes what the leader sends. After a split, [`TagTable::divergent`] and [`TagTable::unite`] bring two tables
 //! together again.
