@@ -1,8 +1,8 @@
 //! What follows when two nodes see each other: decided anew after each input, from both nodes' states.
 
-use super::{Arbiter, Effect, Leader, Running, State, Tenure};
+use super::{Arbiter, Effect, Leader, Running, State, TagFacts, Tenure};
 use crate::protocol::Report;
-use crate::types::{Millis, Mode, RecoveryMode, Status};
+use crate::types::{Epoch, Millis, Mode, RecoveryMode, Seq, Status};
 
 impl Arbiter {
     /// Draws the consequences of what both nodes are.
@@ -120,15 +120,16 @@ impl Arbiter {
 
     /// The less complete node takes the other's data first.
     pub(super) fn has_less_than(&self, peer: &Report) -> bool {
-        self.completeness() < (peer.lineage.epoch(), peer.applied, peer.durable)
+        self.completeness() < completeness(peer)
     }
 
     pub(super) fn has_more_than(&self, peer: &Report) -> bool {
-        self.completeness() > (peer.lineage.epoch(), peer.applied, peer.durable)
+        self.completeness() > completeness(peer)
     }
 
-    fn completeness(&self) -> (crate::types::Epoch, u64, u64) {
-        (self.epoch(), self.tags.applied, self.tags.durable)
+    fn completeness(&self) -> Completeness {
+        let TagFacts { applied, durable, .. } = self.tags;
+        (applied > 0, self.epoch(), applied, durable)
     }
 
     /// Takes the peer's data, if it doesn't already.
@@ -144,4 +145,13 @@ impl Arbiter {
             self.effects.push(Effect::Follow(leader));
         }
     }
+}
+
+/// How much a node holds, the weightiest first: whether it holds tags without `retain` at all, which a restart loses
+/// whatever epochs it has seen; its newest tenure; how far it holds that, in its table and on its disk. What the node
+/// that gives way has on its disk alone is united afterwards.
+type Completeness = (bool, Epoch, Seq, Seq);
+
+fn completeness(report: &Report) -> Completeness {
+    (report.applied > 0, report.lineage.epoch(), report.applied, report.durable)
 }
