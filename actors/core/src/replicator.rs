@@ -86,6 +86,8 @@ pub struct Replicator {
     store_trouble: Option<String>,
     awaited: Option<Seq>,
     leader: Option<Leader>,
+    /// It gave Running away, and whom to follow is still on its way here.
+    between_leaders: bool,
     following: Option<Following>,
     feeding: Option<Feeding>,
     operations: Operations,
@@ -124,6 +126,7 @@ impl Replicator {
             store_trouble: None,
             awaited: None,
             leader: None,
+            between_leaders: false,
             following: None,
             feeding: None,
             operations: Operations::default(),
@@ -244,6 +247,7 @@ impl Replicator {
 
     fn lead(&mut self, table: &mut TagTable, lineage: Lineage, now: Now) {
         self.lineage = lineage;
+        self.between_leaders = false;
         self.leader = None;
         self.following = None;
         self.restored_to = 0;
@@ -272,6 +276,7 @@ impl Replicator {
 
     fn stand_by(&mut self, table: &mut TagTable) {
         if self.role != Role::Standby {
+            self.between_leaders = self.linked;
             self.followed_to = table.last_seq();
             self.end_feeding(table);
             self.role = Role::Standby;
@@ -294,6 +299,7 @@ impl Replicator {
     }
 
     fn link_down(&mut self) {
+        self.between_leaders = false;
         self.linked = false;
         self.leader = None;
         self.lose_forwards();

@@ -88,6 +88,7 @@ impl Replicator {
     pub(super) fn follow(&mut self, table: &mut TagTable, leader: Leader, now: Now) {
         self.end_feeding(table);
         self.parted |= self.diverged(&leader, &leader.lineage).is_some();
+        self.between_leaders = false;
         self.leader = Some(leader);
         self.following = None;
         self.request_sync(table, now.mono);

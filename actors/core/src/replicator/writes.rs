@@ -108,7 +108,9 @@ impl Replicator {
             Role::Standby => match origin {
                 Origin::Here(_) if self.must_be_told_first(&order, now.mono) => self.wait(origin, order, now.mono),
                 Origin::Here(ticket) if self.peer_leads() => self.forward(ticket, order, now.mono),
-                Origin::Here(_) if self.linked && !self.waiting.0.is_empty() => self.wait(origin, order, now.mono),
+                Origin::Here(_) if self.linked && (self.between_leaders || !self.waiting.0.is_empty()) => {
+                    self.wait(origin, order, now.mono);
+                }
                 _ => self.refuse(origin, WriteRefusal::NotRunning("no node is Running".into())),
             },
         }

@@ -107,3 +107,17 @@ fn a_node_that_begins_a_further_tenure_feeds_nobody_until_it_is_asked_anew() {
     pair.settle();
     pair.assert_in_sync(B);
 }
+
+#[test]
+fn a_write_between_standing_by_and_following_is_forwarded() {
+    let mut pair = Pair::in_sync(small());
+    pair.input(A, TagInput::Quiesce);
+    pair.input(A, TagInput::StandBy);
+    let ticket = pair.write(A, "a", 7);
+    assert_eq!(pair.answer(A, ticket), None);
+    pair.lead(B);
+    pair.follow(A);
+    pair.settle();
+    assert!(pair.replicated(A, ticket).is_some());
+    assert_eq!(pair.nodes[B].int("a"), 7);
+}
