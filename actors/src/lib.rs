@@ -17,6 +17,7 @@ pub mod directory;
 pub mod durable;
 pub mod gate;
 pub mod heartbeat;
+pub mod journal;
 #[cfg(feature = "fault-injection")]
 pub mod injure;
 pub mod license_checker;
