@@ -4,10 +4,11 @@
 //! the value found and how to mend it. A program that embeds a node builds a [`Config`] itself and asks
 //! [`Config::validate`].
 
-pub mod alarms;
+mod alarm_condition;
 mod alarms_csv;
 mod checks;
 mod csv_table;
+mod embedded;
 mod keys;
 mod problem;
 pub mod project;
@@ -28,6 +29,7 @@ use hotpair_core::types::{Mode, RecoveryMode, StandbyActivityLevel};
 pub use checks::detection_time_ms;
 pub use csv_table::delimiter_of;
 pub(crate) use csv_table::number;
+pub use embedded::ProjectError;
 pub use problem::{Problem, Problems, Severity};
 pub use project::Project;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub http: HttpSettings,
     /// `[redundancy]`
     pub redundancy: RedundancySettings,
+    /// `[alarms]`
+    pub alarms: AlarmSettings,
     /// `[license]`
     pub license: LicenseSettings,
     /// `[hooks]`
@@ -142,6 +146,16 @@ pub enum Arbitration {
     Availability,
     /// Who has the witness's lease runs.
     Witness,
+}
+
+/// `[alarms]`: how long alarms wait, and how much is kept of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlarmSettings {
+    /// An alarm that cleared so many hours ago and that nobody acknowledged is acknowledged by the node, at most
+    /// 8760; 0: never.
+    pub acknowledge_stale_after_h: u32,
+    /// So many of the newest entries of the alarm journal are kept, 1,000 to 100,000,000.
+    pub journal_entries: u64,
 }
 
 /// `[license]`
@@ -247,6 +261,7 @@ impl Config {
                 switch_timeout_ms: 2000,
                 arbitration: Arbitration::Availability,
             },
+            alarms: AlarmSettings { acknowledge_stale_after_h: 0, journal_entries: 1_000_000 },
             license: LicenseSettings { file: Some(PathBuf::from("license.jwt")), modules: Vec::new() },
             hooks: HookSettings::default(),
             log: LogSettings { format: LogFormat::Text, level: LogLevel::Info },

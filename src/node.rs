@@ -15,14 +15,14 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use hotpair_actors::shared::{Found, HttpAt, Settings, Shared};
+use hotpair_actors::shared::{Disks, Found, FoundAlarms, HttpAt, Settings, Shared};
 use hotpair_actors::supervisor;
 use hotpair_core::protocol::LicenseFacts;
 use hotpair_core::types::{BootId, Mode};
 use tokio::sync::{oneshot, watch};
 
 use crate::config::{Config, Problems, Project};
-use crate::storage::{OpenError, Recovered, Storage};
+use crate::storage::{Journal, OpenError, Recovered, Storage};
 
 pub use handle::{HoldRefused, NodeHandle, PublishRefused, SwitchOrder, SwitchRefused, TagUpdate, WriteBatch};
 pub use recipients::Addressed;
@@ -78,6 +78,8 @@ impl Node {
             tracing::info!("the last stop of this node was not clean: it goes on from what is on disk");
         }
         let storage = Arc::new(storage);
+        let (journal, alarms) = Journal::open(&config.node.data_dir, config.alarms.journal_entries)?;
+        let journal = Arc::new(journal);
         let listener = listen(&config)?;
         let settings = settings(&config, &project, &recovered)?;
         let found = Found {
@@ -86,7 +88,9 @@ impl Node {
             last_counter: recovered.last_counter,
             durable: recovered.durable,
             retained: recovered.retained,
+            alarms: FoundAlarms { list: project.alarms.clone(), found: alarms },
         };
+        let disks = Disks { durable: storage.clone(), journal: journal.clone() };
         let hooks = hooks::start(&config.hooks);
         let told = hooks.clone();
         let on_event = Box::new(move |record: &_| {
@@ -95,11 +99,10 @@ impl Node {
         });
         let report_files = divergence::ReportFiles::default();
         let on_report = Box::new(move |report: &_| report_files.file(report));
-        let shared =
-            Shared::new(settings, project.catalog.clone(), found, storage.clone(), listener, on_event, on_report);
+        let shared = Shared::new(settings, project.catalog.clone(), found, disks, listener, on_event, on_report);
         let runners = feed::prepare(&config, &project, &shared)?;
         let thread = run_actors(shared.clone()).await?;
-        let handle = NodeHandle::new(config, shared, storage, runners, thread, hooks);
+        let handle = NodeHandle::new(config, shared, (storage, journal), runners, thread, hooks);
         handle.watch();
         Ok(handle)
     }
@@ -163,6 +166,10 @@ fn settings(config: &Config, project: &Project, recovered: &Recovered) -> Result
         project: project.hash.clone(),
         license: LicenseFacts { modules, invalid: String::new() },
         hang_after_ms: HANG_AFTER_MS,
+        alarms_stale_after_ms: match u64::from(config.alarms.acknowledge_stale_after_h) {
+            0 => None,
+            hours => Some(hours * 3_600_000),
+        },
     })
 }
 

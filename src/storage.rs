@@ -1,8 +1,10 @@
-//! What must last: lineage, epoch counters and retained tags, in one SQLite file; divergence reports, in a folder.
+//! What must last: lineage, epoch counters and retained tags, in one SQLite file; the journal of alarms, in another one;
+//! divergence reports, in a folder.
 //!
 //! ```text
 //! data_dir/hotpair.lock      held by the process that uses the folder; names its process id
 //! data_dir/hotpair.db        SQLite, WAL, synchronous=FULL (hotpair.db-wal beside it while the node works)
+//! data_dir/journal.db        the journal: likewise, with a thread of its own (-wal and -shm beside it), see `journal`
 //! data_dir/reports/          the newest divergence reports
 //! ```
 //!
@@ -17,6 +19,7 @@
 mod database;
 mod error;
 mod folder;
+mod journal;
 mod reports;
 mod writer;
 
@@ -32,6 +35,7 @@ use hotpair_core::types::{NodeId, Seq};
 use parking_lot::{Condvar, Mutex};
 
 pub use error::OpenError;
+pub use journal::{Journal, JournalQuery};
 pub use reports::{list_reports, read_report};
 
 use database::Database;

@@ -30,6 +30,9 @@ const TAGS: &str = "path,type,writable,initial,eu_low,eu_high,deadband,history\n
 /// Two tags that a simulator feeds and one that it reads.
 const TANK: &str = "Plant/Area1/Tank1/Level,Float64\nPlant/Area1/Tank1/Pump/Running,Bool\n\
     Plant/Area1/Tank1/Pump/Command,Bool,true";
+const RATES_WITHOUT_RANGE: &str = "Plant/Setpoint,,RateOfChange,5\nPlant/A,,RateOfChange,5";
+const WIDE_DEADBANDS: &str = "Plant/Level,,H2,90,,11\nPlant/Level,,H,80,,61\nPlant/Level,,L,20,,60\n\
+    Plant/Level,,L2,10,,10\nPlant/Level,,L3,5,,6";
 const SIMULATOR: &str = "[[source]]\nname = \"plant\"\ntype = \"simulator\"\n";
 
 /// A configuration on disk and its environment.
@@ -68,7 +71,7 @@ impl Case {
     }
 
     fn alarm(self, row: &str) -> Self {
-        let header = "tag,name,kind,limit,inclusive,deadband,active_delay_ms,priority,ack_mode";
+        let header = "tag,name,kind,limit,inclusive,deadband,active_delay_ms,priority,ack_mode,period_ms,description";
         self.file("project/alarms.csv", format!("{header}\n{row}\n"))
     }
 
@@ -153,6 +156,10 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("later: licence file of the default name", new().file("license.jwt", "x")),
         ("licence file is not there", new().more("[license]\nfile = \"license.jwt\"")),
         ("unknown log level", new().more("[log]\nlevel = \"verbose\"")),
+        ("alarms waiting for two years", new().more("[alarms]\nacknowledge_stale_after_h = 17520")),
+        ("a journal of nothing", new().more("[alarms]\njournal_entries = 0")),
+        ("a journal of everything", new().variable("HOTPAIR__ALARMS__JOURNAL_ENTRIES", "1000000000")),
+        ("unknown key of alarms", new().more("[alarms]\nstale_after_h = 1")),
         ("unknown variable", new().variable("HOTPAIR__REDUNDANCY__PROT", "1")),
         ("unknown variable without a likeness", new().variable("HOTPAIR__COLOR", "red")),
         ("wrong value in a variable", new().variable("HOTPAIR__REDUNDANCY__PORT", "eighty")),
@@ -197,7 +204,30 @@ fn cases() -> Vec<(&'static str, Case)> {
         ),
         ("alarm with wrong cells", new().alarm("Plant/Level,,H,1,maybe,-1,soon,Urgent,Auto")),
         ("alarm twice", new().alarm("Plant/Level,,H,1\nPlant/Level,,H,2")),
+        ("alarm twice, once by the name of its kind", new().alarm("Plant/Level,,H,1\nPlant/Level,H,L,0")),
+        ("names of alarms", new().alarm("Plant/Level,a/b,H,1\nPlant/Level,a*,H,1\nPlant/Level,\"a\nb\",H,1")),
+        ("long name of an alarm", new().alarm(&format!("Plant/Level,{},H,1", "x".repeat(129)))),
+        ("long description of an alarm", new().alarm(&format!("Plant/Level,,H,1,,,,,,,{}", "x".repeat(513)))),
+        ("alarm named like a tag", new().tag("Plant/Level/H,Bool").alarm("Plant/Level,,H,90")),
+        ("alarm on the program's own tag", new().alarm("System/Redundancy/PeerNode/IsConnected,,TrueToFalse")),
+        ("delays of a week", new().alarm("Plant/Level,,H,90,,,604800000")),
+        ("rate of change without a range", new().tag("Plant/A,Float64,,,0").alarm(RATES_WITHOUT_RANGE)),
+        ("rate of change of a range upside down", new().tag("Plant/A,Float64,,,9,1").alarm("Plant/A,,RateOfChange,5")),
+        (
+            "rate of change that never clears",
+            new().alarm("Plant/Level,,RateOfChange,5,,5\nPlant/Level,a,RateOfChange,120"),
+        ),
+        (
+            "periods",
+            new().alarm(
+                "Plant/Level,,H,90,,,,,,1000\nPlant/Level,a,RateOfChange,5,,,,,,0\nPlant/Level,b,RateOfChange,5,,,,,,1.5\n\
+                 Plant/Level,c,RateOfChange,5,,,,,,86400001",
+            ),
+        ),
         ("limits do not rise", new().alarm("Plant/Level,,H,90\nPlant/Level,,H2,80")),
+        ("limits outside of the range", new().alarm("Plant/Level,,H,110\nPlant/Level,,L,-1\nPlant/Level,,L2,-5,,2")),
+        ("dead-band over the range", new().alarm("Plant/Level,,H,90,,95\nPlant/Setpoint,,H,90,,95")),
+        ("dead-bands over the next limit", new().alarm(WIDE_DEADBANDS)),
         ("source of a later type", new().file("project/sources.toml", "[[source]]\nname = \"a\"\ntype = \"mqtt\"\n")),
         ("source without name and type", new().file("project/sources.toml", "[[source]]\n")),
         ("source with unknown keys", new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}step = 5\n"))),

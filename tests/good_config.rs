@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hotpair::cli::{check, init};
-use hotpair::config::alarms::AlarmCondition;
 use hotpair::config::project::HistoryMode;
 use hotpair::config::sources::SourceDef;
-use hotpair::config::{Auth, Config, Loaded, templates};
+use hotpair::config::{AlarmSettings, Auth, Config, Loaded, templates};
 use hotpair::sources::{Replay, Simulator, Source};
+use hotpair_core::alarms::{AckMode, AlarmCondition, AlarmId, AlarmPriority, LimitLevel, SystemAlarm, Watched};
+use hotpair_core::catalog::TagId;
 use hotpair_core::types::Mode;
 use hotpair_core::value::Value;
 use proptest::prelude::*;
@@ -121,6 +122,7 @@ fn the_environment_overrides_the_file() {
             ("HOTPAIR__HTTP__ENABLED", "false"),
             ("HOTPAIR__LICENSE__MODULES", "alarms, history"),
             ("HOTPAIR__NODE__NAME", "42"),
+            ("HOTPAIR__ALARMS__ACKNOWLEDGE_STALE_AFTER_H", "24"),
             ("HOTPAIR_OTHER", "not ours"),
         ],
     );
@@ -129,6 +131,8 @@ fn the_environment_overrides_the_file() {
     assert!(!loaded.config.http.enabled);
     assert_eq!(loaded.config.license.modules, ["alarms", "history"]);
     assert_eq!(loaded.config.node.name, "42");
+    let alarms = AlarmSettings { acknowledge_stale_after_h: 24, journal_entries: 1_000_000 };
+    assert_eq!(loaded.config.alarms, alarms);
     assert_eq!(loaded.config.node.data_dir, folder.path().join("data-master"));
 }
 
@@ -149,9 +153,47 @@ fn a_european_spreadsheet_is_read() {
     assert_eq!(b.initial, Some(Value::String("a,b".into())));
     assert!(b.writable && b.retain && !b.source_fed);
     assert_eq!(project.tag_history, [Some(HistoryMode::Raw), None]);
-    assert!(matches!(project.alarms[0].condition, AlarmCondition::Limit { limit: 99.5, .. }));
-    assert_eq!(project.alarms[0].name, "H");
+    let alarm = project.alarms.get(AlarmId(0)).unwrap();
+    assert!(matches!(alarm.condition, AlarmCondition::Limit { limit: 99.5, .. }));
+    assert_eq!((&*alarm.path, &*alarm.name), ("Plant/Area1/Tank1/Level", "H"));
     assert_eq!(project.catalog.find("System/Sources/plant/Position"), None);
+}
+
+#[test]
+fn alarms_become_what_core_judges() {
+    let folder = template(Mode::Independent);
+    write(folder.path(), "project/sources.toml", "");
+    write(folder.path(), "project/tags.csv", "path,type,eu_low,eu_high\nA,Float64,-20,60\nB,Bool,,\nC,Int64,,\n");
+    write(
+        folder.path(),
+        "project/alarms.csv",
+        "tag,name,kind,limit,inclusive,deadband,period_ms,active_delay_ms,resume_delay_ms,priority,ack_mode,description\n\
+         A,Fast,RateOfChange,2.5,true,0.5,60000,,,,,\nA,,RateOfChange,2.5,,,,,,,,\n\
+         A,,L2,-10,TRUE,1,,200,3000,Critical,ManualWithComment,cold\n\
+         B,,FalseToTrue,,,,,,,Low,Automatic,\nC,,Equivalent,7,,,,,,,,\n",
+    );
+    let project = load(folder.path(), &[]).project;
+    let alarms: Vec<_> = project.alarms.iter().map(|(_, alarm)| alarm).collect();
+    let rate = |inclusive, deadband, period_ms| AlarmCondition::RateOfChange {
+        limit: 2.5,
+        inclusive,
+        deadband,
+        period_ms,
+        range: 80.0,
+    };
+    assert_eq!((&*alarms[0].name, &alarms[0].condition), ("Fast", &rate(true, 0.5, 60_000)));
+    assert_eq!((&*alarms[1].name, &alarms[1].condition), ("RateOfChange", &rate(false, 0.0, 1_000)));
+    assert_eq!((alarms[1].priority, alarms[1].ack_mode), (AlarmPriority::Medium, AckMode::Manual));
+    let level = AlarmCondition::Limit { level: LimitLevel::L2, limit: -10.0, inclusive: true, deadband: 1.0 };
+    assert_eq!((&*alarms[2].path, &*alarms[2].name, &alarms[2].condition), ("A", "L2", &level));
+    assert_eq!((alarms[2].active_delay_ms, alarms[2].resume_delay_ms), (200, 3_000));
+    assert_eq!((alarms[2].priority, alarms[2].ack_mode), (AlarmPriority::Critical, AckMode::ManualWithComment));
+    assert_eq!((&*alarms[2].description, alarms[2].watched), ("cold", Watched::Tag(TagId(0))));
+    assert_eq!((&alarms[3].condition, alarms[3].ack_mode), (&AlarmCondition::FalseToTrue, AckMode::Automatic));
+    assert_eq!(alarms[4].condition, AlarmCondition::Equivalent(Value::Int64(7)));
+    assert_eq!((alarms[4].watched, alarms.len()), (Watched::Tag(TagId(2)), 5 + SystemAlarm::ALL.len()));
+    let report = check::run(&folder.path().join("hotpair.toml"), false, []);
+    assert!(report.to_string().contains("3 tags, 5 alarms, 0 sources"), "{report}");
 }
 
 #[test]

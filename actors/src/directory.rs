@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use hotpair_core::types::Millis;
 use parking_lot::RwLock;
 
+use crate::alarm_replicator::AlarmReplicator;
 use crate::heartbeat::Heartbeat;
 use crate::license_checker::LicenseChecker;
 use crate::peer_link::PeerLink;
@@ -27,10 +28,12 @@ pub mod names {
     pub const STATE_ARBITER: &str = "StateArbiter";
     /// See [`crate::tag_replicator`].
     pub const TAG_REPLICATOR: &str = "TagReplicator";
+    /// See [`crate::alarm_replicator`].
+    pub const ALARM_REPLICATOR: &str = "AlarmReplicator";
     /// See [`crate::license_checker`].
     pub const LICENSE_CHECKER: &str = "LicenseChecker";
     /// Those without which a node cannot be one of a pair: when one hangs, the process hands over and ends.
-    pub const ESSENTIAL: [&str; 4] = [PEER_LINK, HEARTBEAT, STATE_ARBITER, TAG_REPLICATOR];
+    pub const ESSENTIAL: [&str; 5] = [PEER_LINK, HEARTBEAT, STATE_ARBITER, TAG_REPLICATOR, ALARM_REPLICATOR];
 }
 
 /// How an actor is.
@@ -90,6 +93,7 @@ pub struct Directory {
     pub(crate) heartbeat: OnceLock<Addr<Heartbeat>>,
     pub(crate) state_arbiter: OnceLock<Addr<StateArbiter>>,
     pub(crate) tag_replicator: OnceLock<Addr<TagReplicator>>,
+    pub(crate) alarm_replicator: OnceLock<Addr<AlarmReplicator>>,
     /// A leaf: when it hangs, another one takes its place.
     pub(crate) license_checker: RwLock<Option<Addr<LicenseChecker>>>,
     snapshots: DashMap<&'static str, Snapshot>,
@@ -105,6 +109,11 @@ impl Directory {
     /// The tag replicator's address; none before the node has started.
     pub fn tag_replicator(&self) -> Option<&Addr<TagReplicator>> {
         self.tag_replicator.get()
+    }
+
+    /// The alarm replicator's address; none before the node has started.
+    pub fn alarm_replicator(&self) -> Option<&Addr<AlarmReplicator>> {
+        self.alarm_replicator.get()
     }
 
     /// The link's address; none before the node has started.

@@ -2,6 +2,10 @@
 //! tells later, on the disk's thread or the caller's: hold no lock that it takes.
 //!
 //! Unlike [`crate::durable::Durable`] nothing is owed: a batch that failed is not stored, and its owner gives it again.
+//! What was given after it and depends on it fails likewise, for it would leave a gap.
+
+mod fit;
+mod memory;
 
 use std::sync::Arc;
 
@@ -9,6 +13,12 @@ use hotpair_core::alarms::{AlarmEntry, JournalBatch};
 use hotpair_core::types::Epoch;
 
 use crate::durable::DiskError;
+
+pub use fit::{Fitting, remaining, stored_state};
+pub use memory::MemoryJournal;
+
+/// So many of the newest entries a journal keeps unless told otherwise.
+pub const KEPT_ENTRIES: u64 = 1_000_000;
 
 /// Tells what became of a batch.
 pub type Appended = Box<dyn FnOnce(Result<(), DiskError>) + Send>;

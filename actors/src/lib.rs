@@ -12,17 +12,20 @@
 //! What an actor must not lose when it is restarted stands in [`shared`] and is lent to it.
 #![forbid(unsafe_code)]
 
+pub mod alarm_replicator;
+mod alarm_work;
 pub mod clock;
 pub mod directory;
 pub mod durable;
 pub mod gate;
 pub mod heartbeat;
-pub mod journal;
 #[cfg(feature = "fault-injection")]
 pub mod injure;
+pub mod journal;
 pub mod license_checker;
 pub mod link;
 pub mod messages;
+mod pair_facts;
 pub mod peer_link;
 pub mod shared;
 pub mod state_arbiter;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::messages::{Beat, Happened, LinkEnded, PeerLicense, TagsHappened};
+use crate::messages::{AlarmsHappened, Beat, Happened, LinkEnded, PeerLicense, TagsHappened};
 use crate::shared::Shared;
 
 /// So many control messages may wait for the socket. A peer that reads so slowly is dropped.
@@ -288,6 +288,11 @@ async fn deliver(message: Control, shared: &Shared) {
         Heard::Tags(input) => {
             if let Some(tags) = directory.tag_replicator() {
                 let _ = tags.send(TagsHappened(input)).await;
+            }
+        }
+        Heard::Alarms(input) => {
+            if let Some(alarms) = directory.alarm_replicator() {
+                let _ = alarms.send(AlarmsHappened(input)).await;
             }
         }
         Heard::Heartbeat(ping) => {

@@ -1,9 +1,12 @@
 //! Every message that crosses actors.
 
 use actix::Message;
+use hotpair_core::alarm_replication::AlarmInput;
+use hotpair_core::alarms::AlarmRequest;
 use hotpair_core::arbiter::{Input, SwitchOrder};
-use hotpair_core::protocol::{Control, LicenseFacts, OperationId, WriteItem, WriteOutcome};
+use hotpair_core::protocol::{AlarmOutcome, Control, LicenseFacts, OperationId, WriteItem, WriteOutcome};
 use hotpair_core::replicator::{Published, TagInput};
+use hotpair_core::wire::Kind;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -39,6 +42,31 @@ pub struct Write {
     pub reply: oneshot::Sender<WriteOutcome>,
 }
 
+/// To the alarm replicator: something happened.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AlarmsHappened(pub AlarmInput<'static>);
+
+/// To the alarm replicator: an operator asks for something.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Operate {
+    /// What he asks for.
+    pub request: AlarmRequest,
+    /// Gets the result.
+    pub reply: oneshot::Sender<AlarmOutcome>,
+}
+
+/// To the alarm replicator: it is to wake earlier than it was told before.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ArmAlarms;
+
+/// To the tag replicator: close the bulk connection, and why.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseLane(pub &'static str);
+
 /// To the tag replicator: a source has new values.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -67,6 +95,8 @@ pub struct OpenLane {
 pub struct LaneFrame {
     /// Of the lane.
     pub generation: u64,
+    /// What it carries: tags or alarms.
+    pub kind: Kind,
     /// The body.
     pub body: Vec<u8>,
 }

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hotpair_core::alarm_replication::{AlarmFacts, AlarmReplication, AlarmReplicationView, AlarmSettings};
+use hotpair_core::alarms::{AlarmList, AlarmTable, JournalFound};
 use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Event, Restored, TagFacts, View};
 use hotpair_core::authority::Availability;
 use hotpair_core::catalog::Catalog;
@@ -12,16 +14,19 @@ use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
 use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{Control, LicenseFacts, ProjectHash, Tenure};
 use hotpair_core::replicator::{DivergenceReport, Replicator, ReplicatorSettings, ReplicatorView};
+use hotpair_core::route::data_facts;
 use hotpair_core::tags::TagTable;
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode, Seq, Status, UnixMillis};
 use hotpair_core::value::Sample;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::alarm_work::AlarmWork;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::durable::Durable;
 use crate::gate::Gate;
+use crate::journal::JournalStore;
 use crate::link::Link;
 
 /// So many events are kept for the page.
@@ -72,6 +77,8 @@ pub struct Settings {
     pub license: LicenseFacts,
     /// A hung actor is found after so long.
     pub hang_after_ms: u64,
+    /// An alarm that is cleared and that nobody acknowledged for so long is acknowledged by the node; none: never.
+    pub alarms_stale_after_ms: Option<u64>,
 }
 
 /// Where this node serves HTTP, as the peer is told.
@@ -98,6 +105,26 @@ pub struct Found {
     pub durable: Seq,
     /// The retained tags.
     pub retained: Vec<(Arc<str>, Sample, Seq)>,
+    /// The alarms of the project, and what was found of them.
+    pub alarms: FoundAlarms,
+}
+
+/// Where things are kept.
+#[derive(Clone)]
+pub struct Disks {
+    /// Tenures, retained tags and reports.
+    pub durable: Arc<dyn Durable>,
+    /// The journal of the alarms.
+    pub journal: Arc<dyn JournalStore>,
+}
+
+/// The alarms of the project, and what the disk knows of them.
+#[derive(Clone, Debug, Default)]
+pub struct FoundAlarms {
+    /// The alarms.
+    pub list: Arc<AlarmList>,
+    /// What was found in the journal.
+    pub found: JournalFound,
 }
 
 /// An event with what only the shell knows.
@@ -130,6 +157,13 @@ pub struct Shared {
     pub table: RwLock<TagTable>,
     /// Always locked before `table`.
     pub(crate) replicator: Mutex<Replicator>,
+    /// The alarms. Readers take it for reading; only the data thread writes. Always locked after `table`.
+    pub alarms: RwLock<AlarmTable>,
+    pub(crate) alarm_work: AlarmWork,
+    /// The journal of the alarms.
+    pub journal: Arc<dyn JournalStore>,
+    alarm_version: watch::Sender<u64>,
+    alarm_facts: Mutex<AlarmFacts>,
     pub(crate) arbiter: Mutex<Arbiter>,
     pub(crate) detector: Mutex<FailureDetector>,
     /// What must last.
@@ -172,7 +206,7 @@ impl Shared {
         settings: Settings,
         catalog: Arc<Catalog>,
         found: Found,
-        disk: Arc<dyn Durable>,
+        disks: Disks,
         listener: Option<TcpListener>,
         on_event: OnEvent,
         on_report: OnReport,
@@ -186,6 +220,17 @@ impl Shared {
         }
         table.raise_last_seq(found.durable);
         table.finish_restore();
+        let alarms = found.alarms;
+        table.watch(alarms.list.watched_tags());
+        let mut alarm_table = AlarmTable::new(alarms.list);
+        let alarm_settings = AlarmSettings {
+            node: settings.node,
+            replication_timeout_ms: settings.replication_timeout_ms,
+            switch_timeout_ms: settings.switch_timeout_ms,
+            verify_every_ms: VERIFY_EVERY_MS,
+            stale_after_ms: settings.alarms_stale_after_ms,
+        };
+        let machine = AlarmReplication::new(alarm_settings, alarms.found, &mut alarm_table, clock.both());
         let replicator_settings = ReplicatorSettings {
             replication_timeout_ms: settings.replication_timeout_ms,
             switch_timeout_ms: settings.switch_timeout_ms,
@@ -218,9 +263,14 @@ impl Shared {
             replication: RwLock::default(),
             table: RwLock::new(table),
             replicator: Mutex::new(replicator),
+            alarms: RwLock::new(alarm_table),
+            alarm_work: AlarmWork::new(machine),
+            journal: disks.journal,
+            alarm_version: watch::Sender::new(0),
+            alarm_facts: Mutex::default(),
             arbiter: Mutex::new(arbiter),
             detector: Mutex::new(FailureDetector::new(detector_settings, clock.now())),
-            disk,
+            disk: disks.durable,
             directory: Directory::default(),
             link: Link::default(),
             listener,
@@ -272,8 +322,27 @@ impl Shared {
         *self.replication.write() = view;
     }
 
+    /// Where the data of this node stands: tags and alarms.
     pub(crate) fn facts(&self) -> TagFacts {
-        *self.facts.lock()
+        data_facts(*self.facts.lock(), *self.alarm_facts.lock())
+    }
+
+    pub(crate) fn set_alarm_facts(&self, facts: AlarmFacts) {
+        *self.alarm_facts.lock() = facts;
+    }
+
+    pub(crate) fn alarms_changed(&self, version: u64) {
+        self.alarm_version.send_replace(version);
+    }
+
+    /// The version of the alarm table, as it grows.
+    pub fn alarm_changes(&self) -> watch::Receiver<u64> {
+        self.alarm_version.subscribe()
+    }
+
+    /// What is shown of the replication of alarms.
+    pub fn alarm_replication(&self) -> AlarmReplicationView {
+        self.alarm_work.machine.lock().view()
     }
 
     pub(crate) fn set_facts(&self, facts: TagFacts) {

@@ -13,6 +13,7 @@ use hotpair_core::arbiter::Input;
 use hotpair_core::types::Millis;
 use tokio::sync::oneshot;
 
+use crate::alarm_replicator::AlarmReplicator;
 use crate::directory::{ActorState, PROBE_EVERY_MS, names};
 use crate::heartbeat::Heartbeat;
 use crate::license_checker::LicenseChecker;
@@ -57,10 +58,12 @@ pub async fn start(shared: Arc<Shared>) {
     let data = Arbiter::new();
     let directory = &shared.directory;
     let tags = on(&data, &shared, names::TAG_REPLICATOR, TagReplicator::new).await;
+    let alarms = on(&data, &shared, names::ALARM_REPLICATOR, AlarmReplicator::new).await;
     let arbiter = on(&control, &shared, names::STATE_ARBITER, StateArbiter::new).await;
     let heartbeat = on(&control, &shared, names::HEARTBEAT, Heartbeat::new).await;
     // Those that send come after those that receive.
-    if let (Some(tags), Some(arbiter), Some(heartbeat)) = (tags, arbiter, heartbeat) {
+    if let (Some(tags), Some(alarms), Some(arbiter), Some(heartbeat)) = (tags, alarms, arbiter, heartbeat) {
+        let _ = directory.alarm_replicator.set(alarms);
         let _ = directory.tag_replicator.set(tags);
         let _ = directory.state_arbiter.set(arbiter.clone());
         let _ = directory.heartbeat.set(heartbeat);
@@ -156,6 +159,9 @@ impl Supervisor {
         if let Some(actor) = directory.tag_replicator() {
             ask(names::TAG_REPLICATOR, &|| actor.do_send(Probe));
         }
+        if let Some(actor) = directory.alarm_replicator() {
+            ask(names::ALARM_REPLICATOR, &|| actor.do_send(Probe));
+        }
         if let Some(actor) = &*directory.license_checker.read() {
             ask(names::LICENSE_CHECKER, &|| actor.do_send(Probe));
         }
@@ -199,7 +205,8 @@ impl Supervisor {
             });
         }
         tracing::error!("{reason}: this node hands over and ends its process");
-        if hung.contains(&names::TAG_REPLICATOR) || hung.contains(&names::STATE_ARBITER) {
+        let data = hung.contains(&names::TAG_REPLICATOR) || hung.contains(&names::ALARM_REPLICATOR);
+        if data || hung.contains(&names::STATE_ARBITER) {
             // Without these nothing can be handed over in order: the peer takes over from what it has.
             return self.shared.die(reason);
         }
@@ -221,7 +228,7 @@ impl Supervisor {
     }
 
     fn look_at_disk(&mut self) {
-        let trouble = self.shared.disk.trouble();
+        let trouble = self.shared.disk.trouble().or_else(|| self.shared.journal.trouble());
         if trouble == self.disk_trouble {
             return;
         }

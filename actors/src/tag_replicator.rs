@@ -5,16 +5,24 @@ mod report;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
+use hotpair_core::alarm_replication::AlarmInput;
+use hotpair_core::arbiter::Input;
 use hotpair_core::protocol::{WriteOutcome, WriteRefusal};
 use hotpair_core::replicator::{TagEffect, TagInput, WriteOrder};
+use hotpair_core::route::{alarms_hear, quiesced};
 use hotpair_core::types::Millis;
+use hotpair_core::wire::Kind;
 use tokio::sync::oneshot;
 
+use crate::alarm_work;
 use crate::directory::names::TAG_REPLICATOR;
 use crate::durable::{Done, DurableTenure, RetainedBatch};
-use crate::messages::{Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, UseLink, Write};
+use crate::messages::{
+    CloseLane, Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, UseLink, Write,
+};
 use crate::shared::Shared;
 use lane::Lane;
 
@@ -51,6 +59,7 @@ impl TagReplicator {
     }
 
     fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
+        let alarms = alarms_hear(&input);
         let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
         if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
             self.shared.gate.close();
@@ -66,6 +75,9 @@ impl TagReplicator {
             self.arm(deadline, ctx);
             effects
         };
+        if let Some(input) = alarms {
+            alarm_work::hear(&self.shared, input);
+        }
         if opens {
             self.shared.gate.open();
             self.shared.changed();
@@ -91,7 +103,11 @@ impl TagReplicator {
     }
 
     fn act(&mut self, effect: TagEffect, ctx: &mut Context<Self>) {
+        if let Some(input) = quiesced(&effect) {
+            return alarm_work::hear(&self.shared, input);
+        }
         match effect {
+            TagEffect::Changed(changes) => alarm_work::hear(&self.shared, AlarmInput::Changed(&changes)),
             TagEffect::ToLane(frame) => {
                 if self.lane.as_ref().is_some_and(|lane| !lane.send(frame)) {
                     self.close_lane("the peer does not read what it is sent", ctx);
@@ -114,6 +130,7 @@ impl TagReplicator {
             }
             TagEffect::Report(report) => report::store(&self.shared, &report),
             TagEffect::ToArbiter(input) => {
+                let input = if let Input::Tags(_) = input { Input::Tags(self.shared.facts()) } else { input };
                 if let Some(arbiter) = self.shared.directory.state_arbiter() {
                     arbiter.do_send(Happened(input));
                 }
@@ -123,6 +140,7 @@ impl TagReplicator {
 
     fn close_lane(&mut self, reason: &str, ctx: &mut Context<Self>) {
         if self.lane.take().is_some() {
+            self.shared.alarm_work.use_lane(None);
             tracing::info!("the bulk connection ended: {reason}");
             self.hear(TagInput::LaneDown, ctx);
         }
@@ -156,6 +174,7 @@ impl Supervised for TagReplicator {
     /// Between two messages nothing is lost. What a panic left undone the peer notices by a fresh connection.
     fn restarting(&mut self, ctx: &mut Self::Context) {
         self.lane = None;
+        self.shared.alarm_work.use_lane(None);
         self.armed = None;
         self.hear(TagInput::LaneDown, ctx);
     }
@@ -212,6 +231,7 @@ impl Handler<OpenLane> for TagReplicator {
         self.lanes += 1;
         match Lane::open(stream, received, closed, self.lanes, ctx.address()) {
             Ok(lane) => {
+                self.shared.alarm_work.use_lane(Some(lane.sender()));
                 self.lane = Some(lane);
                 self.hear(TagInput::LaneUp, ctx);
             }
@@ -223,8 +243,13 @@ impl Handler<OpenLane> for TagReplicator {
 impl Handler<LaneFrame> for TagReplicator {
     type Result = ();
 
-    fn handle(&mut self, LaneFrame { generation, body }: LaneFrame, ctx: &mut Self::Context) {
-        if self.lane.as_ref().is_some_and(|lane| lane.generation == generation) {
+    fn handle(&mut self, LaneFrame { generation, kind, body }: LaneFrame, ctx: &mut Self::Context) {
+        if self.lane.as_ref().is_none_or(|lane| lane.generation != generation) {
+            return;
+        }
+        if kind == Kind::Alarms {
+            alarm_work::hear(&self.shared, AlarmInput::Frame(&body));
+        } else {
             self.hear(TagInput::Frame(&body), ctx);
         }
     }
@@ -245,6 +270,15 @@ impl Handler<UseLink> for TagReplicator {
 
     fn handle(&mut self, UseLink { generation }: UseLink, _: &mut Self::Context) {
         self.link = generation;
+        self.shared.alarm_work.link.store(generation, Ordering::Relaxed);
+    }
+}
+
+impl Handler<CloseLane> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, CloseLane(reason): CloseLane, ctx: &mut Self::Context) {
+        self.close_lane(reason, ctx);
     }
 }
 

@@ -7,7 +7,8 @@ use hotpair_core::protocol::{LicenseFacts, ProjectHash};
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode};
 
 use crate::durable::MemoryDisk;
-use crate::shared::{Found, HttpAt, Settings, Shared};
+use crate::journal::MemoryJournal;
+use crate::shared::{Disks, Found, HttpAt, Settings, Shared};
 
 /// A node without tags that has not started. A Backup's Master is at that port of this machine.
 pub(crate) fn shared(mode: Mode, master_port: u16) -> Arc<Shared> {
@@ -32,14 +33,15 @@ pub(crate) fn shared(mode: Mode, master_port: u16) -> Arc<Shared> {
         project: ProjectHash::default(),
         license: LicenseFacts::default(),
         hang_after_ms: 5000,
+        alarms_stale_after_ms: None,
     };
     let catalog = Arc::new(Catalog::new(Vec::new()).unwrap());
-    let disk = Arc::new(MemoryDisk::new());
+    let disks = Disks { durable: Arc::new(MemoryDisk::new()), journal: Arc::new(MemoryJournal::new()) };
     Shared::new(
         settings,
         catalog,
         Found::default(),
-        disk,
+        disks,
         None,
         Box::new(|_| {}),
         Box::new(|_| Ok(("report".into(), Vec::new()))),

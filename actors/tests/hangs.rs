@@ -87,7 +87,11 @@ async fn a_hung_link_ends_the_process() {
 #[tokio::test]
 async fn a_hung_tag_replicator_ends_the_process() {
     let (_pair, reason) = hang_of(names::TAG_REPLICATOR).await;
-    assert_eq!(reason, "the actor TagReplicator hangs");
+    // Tags and alarms have one thread: what holds up the one holds up the other.
+    assert!(
+        reason.contains("TagReplicator") && reason.ends_with(" hang") || reason.ends_with("TagReplicator hangs"),
+        "{reason}"
+    );
 }
 
 /// A machine that was suspended wakes all at once; whoever wakes first must not take the others for hung.

@@ -42,6 +42,7 @@ fn greeting(boot: u64) -> Control {
             faults: Vec::new(),
             hold: Hold::default(),
             switching: 0,
+            running_ms: 0,
         },
     }))
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
+use hotpair_core::alarms::Watched;
+
 use crate::config::{Config, Problems, Project};
 
 /// What a check found.
@@ -60,9 +62,9 @@ impl fmt::Display for CheckReport {
             if recorded > 0 {
                 write!(f, "{} with history (not recorded in this version), ", count(recorded, "tag"))?;
             }
-            let alarms = project.alarms.len();
-            let note = if alarms > 0 { " (checked, not evaluated in this version)" } else { "" };
-            write!(f, "{}{note}, ", count(alarms, "alarm"))?;
+            // Those about the pair itself are the program's own.
+            let alarms = project.alarms.iter().filter(|(_, alarm)| matches!(alarm.watched, Watched::Tag(_))).count();
+            write!(f, "{}, ", count(alarms, "alarm"))?;
             f.write_str(&count(project.sources.len(), "source"))?;
             for (index, source) in project.sources.iter().enumerate() {
                 let separator = if index == 0 { ": " } else { ", " };

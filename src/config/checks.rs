@@ -8,13 +8,19 @@ use hotpair_core::types::Mode;
 
 use super::problem::{Problem, Problems};
 use super::settings::Places;
-use super::{Arbitration, Auth, Config, RedundancySettings};
+use super::{AlarmSettings, Arbitration, Auth, Config, RedundancySettings};
 
 /// The longest node name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
 /// No time of the pair is longer than a day: a longer one is a slip of the unit.
 const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// An alarm that nobody acknowledged waits no longer than a year: a longer time is a slip of the unit.
+const MAX_STALE_AFTER_H: u32 = 365 * 24;
+
+/// So many entries of the alarm journal can be kept: fewer lose a shift's, more fill disks.
+const JOURNAL_ENTRIES: std::ops::RangeInclusive<u64> = 1_000..=100_000_000;
 
 /// More missed pings than this are a slip.
 const MAX_MISSED_PINGS: u32 = 1000;
@@ -30,6 +36,7 @@ pub(super) fn check(config: &Config, places: &Places, insecure: bool, problems: 
         checks.link(config, insecure);
         checks.failover_time(&config.redundancy);
     }
+    checks.alarms(&config.alarms);
     checks.files(config);
     problems.sort_from(first);
 }
@@ -209,6 +216,19 @@ impl Checks<'_> {
         } else {
             let message = "use_ssl = false is accepted on a loopback address only";
             self.error(key, found, message, format!("set {key} = \"127.0.0.1\", or run with --insecure"));
+        }
+    }
+
+    fn alarms(&mut self, alarms: &AlarmSettings) {
+        let hours = alarms.acknowledge_stale_after_h;
+        if hours > MAX_STALE_AFTER_H {
+            let message = format!("must be from 0 to {MAX_STALE_AFTER_H} hours");
+            self.error("alarms.acknowledge_stale_after_h", hours, message, "the default is 0: never");
+        }
+        let (entries, allowed) = (alarms.journal_entries, JOURNAL_ENTRIES);
+        if !allowed.contains(&entries) {
+            let message = format!("must be from {} to {}", allowed.start(), allowed.end());
+            self.error("alarms.journal_entries", entries, message, "the default is 1000000");
         }
     }
 

@@ -24,7 +24,7 @@ words!(LogLevel {
     "trace" => Self::Trace,
 });
 
-const SECTIONS: [&str; 7] = ["node", "project", "http", "redundancy", "license", "hooks", "log"];
+const SECTIONS: [&str; 8] = ["node", "project", "http", "redundancy", "alarms", "license", "hooks", "log"];
 
 /// Reads the file and the environment; the places say where each key stands. None when there is no such file or it is
 /// not TOML.
@@ -69,7 +69,7 @@ fn take(mut settings: Settings, folder: &Path, problems: &mut Problems) -> (Conf
     }
 
     let mut config = Config::new(Mode::Independent);
-    let Config { node, project, http, redundancy, license, hooks, log } = &mut config;
+    let Config { node, project, http, redundancy, alarms, license, hooks, log } = &mut config;
     // One line a key; the key's name is the field's.
     macro_rules! take {
         ($($section:ident: $($key:ident),*;)*) => {$($(
@@ -83,6 +83,7 @@ fn take(mut settings: Settings, folder: &Path, problems: &mut Problems) -> (Conf
         redundancy: mode, standby_activity_level, failover_time_ms, connection_wait_time_ms, recovery_mode, bind, port,
             master_host, master_port, use_ssl, ping_rate_ms, ping_timeout_ms, missed_pings, connect_timeout_ms,
             fast_failover, replication_timeout_ms, switch_timeout_ms, arbitration;
+        alarms: acknowledge_stale_after_h, journal_entries;
         license: file, modules;
         hooks: on_running, on_standby;
         log: format, level;

@@ -4,11 +4,11 @@ use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
-use hotpair_core::catalog::{Catalog, TagDef};
+use hotpair_core::alarms::AlarmList;
+use hotpair_core::catalog::Catalog;
 use hotpair_core::protocol::ProjectHash;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::alarms::AlarmDef;
 use super::csv_table::{Report, Text};
 use super::problem::{Place, Problem, Problems};
 use super::settings::Document;
@@ -24,8 +24,8 @@ pub struct Project {
     pub catalog: Arc<Catalog>,
     /// What is kept of each tag, in the order of the catalog.
     pub tag_history: Vec<Option<HistoryMode>>,
-    /// In the order of the file.
-    pub alarms: Vec<AlarmDef>,
+    /// The alarms of `alarms.csv` in its order, then those of the system.
+    pub alarms: Arc<AlarmList>,
     /// In the order of the file.
     pub sources: Vec<SourceDef>,
     /// How long history stays.
@@ -61,22 +61,6 @@ impl Project {
             Some(project) if !problems.has_errors() => Ok(project),
             _ => Err(problems),
         }
-    }
-
-    /// A project of these tags alone, for a program that embeds a node and feeds the tags itself. The error is a path
-    /// that stands there twice.
-    pub fn of_tags(tags: Vec<TagDef>) -> Result<Self, Arc<str>> {
-        let tag_history = vec![None; tags.len()];
-        let catalog = Catalog::new(tags)?;
-        let hash = ProjectHash { tag_list: catalog.hash(), files: Vec::new() };
-        Ok(Self {
-            catalog: Arc::new(catalog),
-            tag_history,
-            alarms: Vec::new(),
-            sources: Vec::new(),
-            history: HistorySettings::default(),
-            hash,
-        })
     }
 }
 
@@ -141,6 +125,8 @@ pub(super) fn read(dir: &Path, problems: &mut Problems) -> Option<Project> {
     tag_history.resize(tags.len(), None);
     // A path that stands there twice was told with its lines.
     let catalog = Arc::new(Catalog::new(tags).ok()?);
+    // So was an alarm.
+    let alarms = Arc::new(AlarmList::new(alarms).ok()?);
     let hash = ProjectHash { tag_list: catalog.hash(), files: hashes.0 };
     Some(Project { catalog, tag_history, alarms, sources, history, hash })
 }

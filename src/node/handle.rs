@@ -1,16 +1,18 @@
 //! The handle of a node: what a program can do with it.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::Recipient;
-use hotpair_actors::messages::{ClearFault, Happened, PressSwitch, Publish, Write};
+use hotpair_actors::messages::{ClearFault, Happened, Operate, PressSwitch, Publish, Write};
 use hotpair_actors::shared::Shared;
+use hotpair_core::alarms::{AlarmAction, AlarmRequest, AlarmTable, EventId, Who};
 use hotpair_core::arbiter::{Input, SwitchOrder as Order};
 use hotpair_core::catalog::{Catalog, TagDef, TagId, path_matches};
-use hotpair_core::protocol::{OperationId, WriteItem, WriteOutcome, WriteRefusal};
+use hotpair_core::protocol::{AlarmOutcome, OperationId, WriteItem, WriteOutcome, WriteRefusal};
 use hotpair_core::types::{Mode, NodeId};
 use hotpair_core::value::Sample;
 use parking_lot::Mutex;
@@ -24,7 +26,7 @@ use super::{Addressed, StatusSender, publish, shown, system_tags};
 use crate::config::Config;
 use crate::sources::SourceUpdate;
 use crate::status::{ActorStatus, Event, LicenseComparison, NodeMetrics, NodeStatus};
-use crate::storage::Storage;
+use crate::storage::{Journal, Storage};
 
 /// What the hooks get for their last work, which is what ends Running.
 const LAST_HOOKS: Duration = Duration::from_secs(5);
@@ -83,6 +85,7 @@ struct Inner {
     config: Config,
     shared: Arc<Shared>,
     storage: Arc<Storage>,
+    journal: Arc<Journal>,
     catalog: Arc<Catalog>,
     runners: Mutex<Vec<Runner>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -95,7 +98,7 @@ impl NodeHandle {
     pub(super) fn new(
         config: Config,
         shared: Arc<Shared>,
-        storage: Arc<Storage>,
+        (storage, journal): (Arc<Storage>, Arc<Journal>),
         runners: Vec<Runner>,
         thread: JoinHandle<()>,
         hooks: Hooks,
@@ -105,7 +108,20 @@ impl NodeHandle {
         let runners = Mutex::new(runners);
         let threads = Mutex::new(vec![thread]);
         let counts = Counts::default();
-        Self { inner: Arc::new(Inner { config, shared, storage, catalog, runners, threads, hooks, counts, status }) }
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                shared,
+                storage,
+                journal,
+                catalog,
+                runners,
+                threads,
+                hooks,
+                counts,
+                status,
+            }),
+        }
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -264,6 +280,44 @@ impl NodeHandle {
         if taken.await.unwrap_or(false) { Ok(()) } else { Err(PublishRefused) }
     }
 
+    /// Carries out what an operator asks for. At the Standby node the Running one does it.
+    pub async fn operate(&self, request: AlarmRequest) -> AlarmOutcome {
+        let not_there = || AlarmOutcome::Refused(WriteRefusal::NotRunning("this node is stopping".into()));
+        let (reply, answer) = oneshot::channel();
+        let Some(alarms) = self.inner.shared.directory.alarm_replicator() else { return not_there() };
+        if alarms.send(Operate { request, reply }).await.is_err() {
+            return not_there();
+        }
+        // Without an answer the actor was restarted in the middle of it.
+        answer.await.unwrap_or(AlarmOutcome::Refused(WriteRefusal::OutcomeUnknown))
+    }
+
+    /// Acknowledges an occurrence of an alarm, and no later one.
+    pub async fn acknowledge(&self, event: EventId, user: &str, comment: &str) -> AlarmOutcome {
+        let action = AlarmAction::Acknowledge { event, comment: Arc::from(comment) };
+        self.operate(AlarmRequest { action, who: self.who(user), operation: None }).await
+    }
+
+    /// An operator at this node.
+    pub fn who(&self, operator: &str) -> Who {
+        Who { operator: Arc::from(operator), node: self.inner.shared.settings.node }
+    }
+
+    /// The alarms as they are now. Hold it for a moment only: whoever judges values waits meanwhile.
+    pub fn alarm_table(&self) -> impl Deref<Target = AlarmTable> + '_ {
+        self.inner.shared.alarms.read()
+    }
+
+    /// The version of the alarm table, as it grows: see [`AlarmTable::changed_since`].
+    pub fn alarm_changes(&self) -> watch::Receiver<u64> {
+        self.inner.shared.alarm_changes()
+    }
+
+    /// The journal of the alarms. It reads the disk: not for the thread of an actor or of a runtime.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.inner.journal
+    }
+
     /// The address of the actor that takes messages of this type. It stays valid when the actor is restarted.
     pub fn recipient<M: Addressed>(&self) -> Option<Recipient<M>>
     where
@@ -359,6 +413,9 @@ impl Inner {
         self.shared.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             let _ = thread.join();
+        }
+        if let Err(error) = self.journal.close() {
+            tracing::error!("{error}");
         }
         if let Err(error) = self.storage.close() {
             tracing::error!("{error}");

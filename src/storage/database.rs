@@ -134,7 +134,7 @@ impl Database {
 }
 
 /// SQLite makes files that everybody may read; the log beside it takes the rights of this one.
-fn make_private(path: &Path) -> Result<(), OpenError> {
+pub(super) fn make_private(path: &Path) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -198,7 +198,7 @@ fn create(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
 }
 
 /// The first thing that SQLite's own check of the whole file complains about.
-fn first_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn first_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let report: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((report != "ok").then_some(report))
 }

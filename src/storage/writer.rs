@@ -156,7 +156,7 @@ impl Drop for Writer {
 }
 
 /// A `done` that panics is the fault of its caller, and must not end the thread.
-fn tell(done: Done, result: Result<(), DiskError>) {
+pub(super) fn tell<T>(done: Box<dyn FnOnce(Result<T, DiskError>) + Send>, result: Result<T, DiskError>) {
     if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
         tracing::error!("the callback of a disk operation panicked");
     }

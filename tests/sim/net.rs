@@ -319,7 +319,7 @@ impl World {
                 self.mail(node, Mail::Arbiter(input));
             }
             Heard::Tags(input) => self.mail(node, Mail::Tags(input)),
-            Heard::Heartbeat(_) | Heard::License(_) | Heard::Nobody => {}
+            Heard::Heartbeat(_) | Heard::License(_) | Heard::Alarms(_) | Heard::Nobody => {}
         }
     }
 

@@ -354,6 +354,7 @@ impl World {
                     self.send_lane(node, lane, frame);
                 }
                 TagEffect::CloseLane => self.close_lane(node),
+                TagEffect::Changed(_) => {}
                 TagEffect::ToPeer(message) => self.send_control(node, link, &message),
                 TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, &outcome),
                 TagEffect::Persist { durable, items } => self.store(node, Op::Retained { durable, items }),

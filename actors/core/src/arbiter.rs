@@ -139,6 +139,8 @@ pub struct Arbiter {
     /// For a fault it does not offer Running again before this.
     fault_retry: Millis,
     disk: Option<String>,
+    /// Both nodes were Running: when that was found out, and for how long they were.
+    dual_running: Option<(Millis, u64)>,
     stopping: Option<String>,
     stop_switch_tried: bool,
     // Bookkeeping.
@@ -187,6 +189,7 @@ impl Arbiter {
             fault_of_disk: false,
             fault_retry: Millis(0),
             disk: None,
+            dual_running: None,
             stopping: None,
             stop_switch_tried: false,
             started: Millis(0),
@@ -250,7 +253,13 @@ impl Arbiter {
                 State::Taking(Taking { offer: Some(offer), .. }) => offer.switch,
                 _ => self.offer.as_ref().map_or(0, |offer| offer.switch),
             },
+            running_ms: self.running_ms(now),
         }
+    }
+
+    /// For how long this node has been Running; 0: it is not.
+    fn running_ms(&self, now: Millis) -> u64 {
+        if self.shown.status == Some(Status::Running) { now.since(self.shown.since()).max(1) } else { 0 }
     }
 
     /// The tenure last run or followed.

@@ -4,6 +4,7 @@
 //! of `hotpair-actors` are thin shells around these machines; the same machines run in simulation.
 #![forbid(unsafe_code)]
 
+pub mod alarm_replication;
 pub mod alarms;
 pub mod arbiter;
 pub mod authority;

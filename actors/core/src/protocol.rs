@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alarms::{AlarmRequest, AlarmResult};
 use crate::lineage::Lineage;
 use crate::quality::Quality;
 use crate::types::{BootId, Epoch, Mode, NodeId, RecoveryMode, Seq, Status, SyncPhase, UnixMillis};
@@ -81,6 +82,9 @@ pub struct Report {
     pub hold: Hold,
     /// It has given up this switch offer's Running, or waits for it: see [`Control::Offer`]. 0: no switch.
     pub switching: u64,
+    /// For how long it has been Running, when this was sent; 0 when it is not.
+    #[serde(default)]
+    pub running_ms: u64,
 }
 
 /// How a tenure of Running began.
@@ -232,6 +236,40 @@ pub enum Control {
         /// What became of it.
         outcome: WriteOutcome,
     },
+    /// A request about alarms made at the Standby node.
+    AlarmForward(AlarmForward),
+    /// The Running node's answer to it.
+    AlarmForwarded {
+        /// Of the request.
+        id: u64,
+        /// What became of it.
+        outcome: AlarmOutcome,
+    },
+}
+
+/// See [`Control::AlarmForward`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmForward {
+    /// Number of the request at its sender.
+    pub id: u64,
+    /// The sender gives up waiting after this time; it must not be done later.
+    pub deadline_ms: u64,
+    /// What is asked for.
+    pub request: AlarmRequest,
+}
+
+/// What became of a request about alarms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlarmOutcome {
+    /// It was decided.
+    Done {
+        /// What came of it.
+        result: AlarmResult,
+        /// It is on the other node's disk too.
+        replicated: bool,
+    },
+    /// Nothing was done, and why.
+    Refused(WriteRefusal),
 }
 
 /// See [`Control::SwitchRequest`].

@@ -19,11 +19,13 @@ pub use io::{Published, ReplicatorView, TagEffect, TagInput, WriteOrder};
 
 use crate::arbiter::{Input, Leader, TagFacts};
 use crate::bulk::{Bulk, encode};
+use crate::catalog::TagId;
 use crate::lineage::Lineage;
 use crate::operations::Operations;
 use crate::protocol::Control;
 use crate::tags::{Divergent, TagTable};
 use crate::types::{Epoch, Millis, Seq, SyncPhase, UnixMillis};
+use crate::value::Sample;
 use feeding::Feeding;
 use following::Following;
 use forwarding::Forwarding;
@@ -105,6 +107,8 @@ pub struct Replicator {
     /// A client was told `replicated: false` although the follower was in sync: it has caught up when it applied, and
     /// stored, up to here.
     lag_mark: Option<(Seq, Seq)>,
+    /// Watched tags that changed.
+    changed: Vec<(TagId, Sample)>,
     effects: Vec<TagEffect>,
 }
 
@@ -141,6 +145,7 @@ impl Replicator {
             next_sync: 1,
             updates_total: 0,
             lag_mark: None,
+            changed: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -166,6 +171,10 @@ impl Replicator {
             TagInput::Publish(updates) => self.publish(table, updates),
             TagInput::Persisted(result) => self.persisted(table, result, now.mono),
             TagInput::Tick => {}
+        }
+        if !self.changed.is_empty() {
+            let changed = std::mem::take(&mut self.changed);
+            self.effects.push(TagEffect::Changed(changed));
         }
         self.pump(table, now);
         self.settle(table, now);
@@ -352,6 +361,16 @@ impl Replicator {
         if self.store_again_at.is_some_and(|at| now >= at) && self.stores_under_way == 0 {
             self.stores_under_way = 1;
             self.effects.push(TagEffect::Persist { durable: self.applied(table), items: Vec::new() });
+        }
+    }
+
+    /// A tag has a new value: alarms may watch it.
+    #[inline]
+    fn note(&mut self, table: &TagTable, id: TagId) {
+        if table.is_watched(id)
+            && let Some(sample) = table.get(id)
+        {
+            self.changed.push((id, sample));
         }
     }
 

@@ -1,9 +1,10 @@
 //! Which effect goes where: one table for the actors and for the simulation.
 
-use crate::arbiter::{Effect, Event, Input};
+use crate::alarm_replication::{AlarmFacts, AlarmInput};
+use crate::arbiter::{Effect, Event, Input, TagFacts};
 use crate::lineage::Lineage;
 use crate::protocol::Control;
-use crate::replicator::TagInput;
+use crate::replicator::{TagEffect, TagInput};
 
 /// An effect of the arbiter, at its place.
 #[derive(Debug)]
@@ -59,6 +60,37 @@ pub fn route(effect: Effect) -> Routed {
     }
 }
 
+/// What an input of the tags means for the alarms: both change roles and connections in one step, the alarms first, so
+/// that what the tags have to say afterwards finds them ready. That the tags are quiesced is said by their effect, see
+/// [`quiesced`].
+pub fn alarms_hear(input: &TagInput<'_>) -> Option<AlarmInput<'static>> {
+    match input {
+        TagInput::Lead(lineage) => Some(AlarmInput::Lead(lineage.clone())),
+        TagInput::Resume => Some(AlarmInput::Resume),
+        TagInput::RefuseWaiting => Some(AlarmInput::RefuseWaiting),
+        TagInput::StandBy => Some(AlarmInput::StandBy),
+        TagInput::Follow(leader) => Some(AlarmInput::Follow(leader.clone())),
+        TagInput::LaneUp => Some(AlarmInput::LaneUp),
+        TagInput::LaneDown => Some(AlarmInput::LaneDown),
+        TagInput::LinkUp => Some(AlarmInput::LinkUp),
+        TagInput::LinkDown => Some(AlarmInput::LinkDown),
+        _ => None,
+    }
+}
+
+/// The arbiter is told that a node is quiesced when its alarms are, too: its tags' word goes to them first.
+pub fn quiesced(effect: &TagEffect) -> Option<AlarmInput<'static>> {
+    match effect {
+        TagEffect::ToArbiter(Input::Quiesced { last }) => Some(AlarmInput::Quiesce { last: *last }),
+        _ => None,
+    }
+}
+
+/// Where the data of a node stands: its tags and its alarms.
+pub fn data_facts(tags: TagFacts, alarms: AlarmFacts) -> TagFacts {
+    TagFacts { in_sync: tags.in_sync && alarms.in_sync, lagging: tags.lagging || alarms.lagging, ..tags }
+}
+
 /// A control message of the peer, at its place.
 #[derive(Debug)]
 pub enum Heard {
@@ -66,6 +98,8 @@ pub enum Heard {
     Arbiter(Input),
     /// The tag replicator.
     Tags(TagInput<'static>),
+    /// The alarm replicator.
+    Alarms(AlarmInput<'static>),
     /// The failure detector: the peer pings, or answers.
     Heartbeat(Control),
     /// The licence checker.
@@ -82,6 +116,8 @@ pub fn hear(message: Control) -> Heard {
         Control::License(facts) => Heard::License(facts),
         Control::Forward(forward) => Heard::Tags(TagInput::Forward(forward)),
         Control::Forwarded { id, outcome } => Heard::Tags(TagInput::Forwarded { id, outcome }),
+        Control::AlarmForward(forward) => Heard::Alarms(AlarmInput::Forward(forward)),
+        Control::AlarmForwarded { id, outcome } => Heard::Alarms(AlarmInput::Forwarded { id, outcome }),
         arbitration => Heard::Arbiter(Input::Message(arbitration)),
     }
 }

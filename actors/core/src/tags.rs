@@ -124,6 +124,21 @@ impl TagTable {
         self.slots.get(id.0 as usize).is_some_and(Slot::is_excluded)
     }
 
+    /// Alarms watch these tags: their changes are told.
+    pub fn watch(&mut self, tags: impl IntoIterator<Item = TagId>) {
+        for id in tags {
+            if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+                slot.set_watched();
+            }
+        }
+    }
+
+    /// Whether alarms watch a tag.
+    #[inline]
+    pub fn is_watched(&self, id: TagId) -> bool {
+        self.slots.get(id.0 as usize).is_some_and(Slot::is_watched)
+    }
+
     /// Retained tags whose last change is past `after`, in the order of their ids.
     pub fn retained_changes(&self, after: Seq) -> impl Iterator<Item = (TagId, Seq, &Sample)> {
         self.enumerate()

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  0       2      3       4            8            12
 //!         magic   kind   flags   length       CRC-32C      body …
-//!         F5 70   1 | 2  0       u32 LE       u32 LE       MessagePack, `length` bytes
+//!         F5 70   1..=3  0       u32 LE       u32 LE       MessagePack, `length` bytes
 //! ```
 //!
 //! The checksum covers the first eight bytes and the body. The magic's first byte occurs in no UTF-8 text, so that
@@ -48,6 +48,8 @@ pub enum Kind {
     Control,
     /// What [`crate::bulk`] reads.
     Bulk,
+    /// What [`crate::alarm_replication`] reads; on the bulk connection too.
+    Alarms,
 }
 
 impl Kind {
@@ -55,7 +57,7 @@ impl Kind {
     pub fn max_body_bytes(self) -> usize {
         match self {
             Self::Control => MAX_CONTROL_BODY_BYTES,
-            Self::Bulk => MAX_BULK_BODY_BYTES,
+            Self::Bulk | Self::Alarms => MAX_BULK_BODY_BYTES,
         }
     }
 
@@ -63,11 +65,12 @@ impl Kind {
         match self {
             Self::Control => 1,
             Self::Bulk => 2,
+            Self::Alarms => 3,
         }
     }
 
     fn of_code(code: u8) -> Option<Self> {
-        [Self::Control, Self::Bulk].into_iter().find(|kind| kind.code() == code)
+        [Self::Control, Self::Bulk, Self::Alarms].into_iter().find(|kind| kind.code() == code)
     }
 }
 
@@ -87,12 +90,18 @@ pub struct Frame<'a> {
 /// What is wrong with a header is said as soon as its bytes are there, not when the body is. Nothing is allocated, and
 /// each call costs the same however much of a body is still missing.
 pub fn decode(buffer: &[u8], expected: Kind) -> Result<Option<Frame<'_>>, WireError> {
+    decode_any(buffer, &[expected])
+}
+
+/// As [`decode`], where frames of several kinds may come.
+pub fn decode_any<'a>(buffer: &'a [u8], expected: &[Kind]) -> Result<Option<Frame<'a>>, WireError> {
     if !buffer.iter().zip(&MAGIC).all(|(found, magic)| found == magic) {
         return Err(WireError::not_hotpair(buffer));
     }
     let Some(&code) = buffer.get(2) else { return Ok(None) };
     let kind = Kind::of_code(code).ok_or(WireError::UnknownKind { code })?;
-    if kind != expected {
+    if !expected.contains(&kind) {
+        let expected = expected.first().copied().unwrap_or(kind);
         return Err(WireError::UnexpectedKind { found: kind, expected });
     }
     if let Some(&flags) = buffer.get(3).filter(|flags| **flags != 0) {

@@ -50,6 +50,11 @@ impl Lane {
         Ok(Self { generation, out, writer, _alive: alive, _closed: closed })
     }
 
+    /// For whoever else sends over it.
+    pub(super) fn sender(&self) -> mpsc::Sender<Vec<u8>> {
+        self.out.clone()
+    }
+
     /// False: the peer does not read.
     pub(super) fn send(&self, frame: Vec<u8>) -> bool {
         self.out.try_send(frame).is_ok()
@@ -82,13 +87,13 @@ async fn read_all(
     loop {
         let mut used = 0;
         loop {
-            match wire::decode(&buffer[used..], Kind::Bulk) {
+            match wire::decode_any(&buffer[used..], &[Kind::Bulk, Kind::Alarms]) {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
-                    let body = frame.body.to_vec();
+                    let (kind, body) = (frame.kind, frame.body.to_vec());
                     used += frame.bytes;
                     // A frame that was lost with a panic must not be passed over by a later one's watermark.
-                    if owner.send(LaneFrame { generation, body }).await.is_err() {
+                    if owner.send(LaneFrame { generation, kind, body }).await.is_err() {
                         return "a frame could not be handled".into();
                     }
                 }

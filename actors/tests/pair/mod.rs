@@ -7,11 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hotpair_actors::durable::MemoryDisk;
+use hotpair_actors::journal::MemoryJournal;
 use hotpair_actors::messages::{Happened, Write};
-use hotpair_actors::shared::{EventRecord, Found, HttpAt, OnEvent, Settings, Shared};
+use hotpair_actors::shared::{Disks, EventRecord, Found, FoundAlarms, HttpAt, OnEvent, Settings, Shared};
 use hotpair_actors::supervisor;
+use hotpair_core::alarms::{AckMode, AlarmCondition, AlarmDef, AlarmList, AlarmPriority, LimitLevel, Watched};
 use hotpair_core::arbiter::Input;
-use hotpair_core::catalog::{Catalog, TagDef};
+use hotpair_core::catalog::{Catalog, TagDef, TagId};
 use hotpair_core::protocol::{LicenseFacts, ProjectHash, WriteItem, WriteOutcome};
 use hotpair_core::quality::Quality;
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode, Status};
@@ -38,6 +40,7 @@ pub const QUICK: Pace = Pace { failover_time_ms: 1500, hang_after_ms: 800, switc
 pub struct Node {
     pub shared: Arc<Shared>,
     pub disk: Arc<MemoryDisk>,
+    pub journal: Arc<MemoryJournal>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -76,6 +79,7 @@ pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
         project: ProjectHash::default(),
         license: LicenseFacts::default(),
         hang_after_ms: pace.hang_after_ms,
+        alarms_stale_after_ms: None,
     }
 }
 
@@ -97,6 +101,22 @@ fn catalog() -> Arc<Catalog> {
     Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
 }
 
+/// Each tag has an alarm above 1,000.
+fn alarms() -> Arc<AlarmList> {
+    let alarm = |n: usize| AlarmDef {
+        path: path(n).into(),
+        name: "H".into(),
+        watched: Watched::Tag(TagId(n as u32)),
+        condition: AlarmCondition::Limit { level: LimitLevel::H, limit: 1000.0, inclusive: false, deadband: 0.0 },
+        active_delay_ms: 0,
+        resume_delay_ms: 0,
+        priority: AlarmPriority::Medium,
+        ack_mode: AckMode::Manual,
+        description: "".into(),
+    };
+    Arc::new(AlarmList::new((0..TAGS).map(alarm).collect()).unwrap())
+}
+
 /// Path of a tag; the even ones are retained.
 pub fn path(n: usize) -> String {
     format!("Plant/Tag{n}")
@@ -106,13 +126,17 @@ impl Node {
     pub fn start(settings: Settings, listener: Option<TcpListener>, on_event: OnEvent) -> Self {
         let disk = Arc::new(MemoryDisk::new());
         let on_report = Box::new(|_: &_| Ok(("report".to_owned(), Vec::new())));
-        let shared = Shared::new(settings, catalog(), Found::default(), disk.clone(), listener, on_event, on_report);
+        let journal = Arc::new(MemoryJournal::new());
+        let alarms = FoundAlarms { list: alarms(), ..FoundAlarms::default() };
+        let found = Found { alarms, ..Found::default() };
+        let disks = Disks { durable: disk.clone(), journal: journal.clone() };
+        let shared = Shared::new(settings, catalog(), found, disks, listener, on_event, on_report);
         let (tell, told) = std::sync::mpsc::channel();
         let lent = shared.clone();
         let run = move || supervisor::run(lent, || tell.send(()).unwrap());
         let thread = std::thread::Builder::new().name("hp-system".into()).spawn(run).unwrap();
         told.recv_timeout(PATIENCE).unwrap();
-        Self { shared, disk, thread: Some(thread) }
+        Self { shared, disk, journal, thread: Some(thread) }
     }
 
     /// Waits until `so`, looking whenever something that is shown has changed.

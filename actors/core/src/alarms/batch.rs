@@ -14,6 +14,9 @@ pub type Positions = BTreeMap<Epoch, u64>;
 /// Changes that are on disk together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JournalBatch {
+    /// Of each log the positions up to here are gone for good at the other node: the next entry may follow on this. Taken
+    /// into account before the entries.
+    pub skipped: Positions,
     /// Entries, each directly behind what is held of its log. One that is held already changes nothing.
     pub entries: Vec<Arc<AlarmEntry>>,
     /// The states replace all that is stored, and `included` too: another node's were taken.

@@ -315,9 +315,12 @@ impl AlarmList {
         self.of_tag.get(&tag).map_or(&[], Vec::as_slice)
     }
 
-    /// The tags that are watched, in no order.
+    /// The tags that are watched, each once, in the order of their first alarms.
     pub fn watched_tags(&self) -> impl Iterator<Item = TagId> {
-        self.of_tag.keys().copied()
+        self.iter().filter_map(|(id, def)| match def.watched {
+            Watched::Tag(tag) => (self.of_tag(tag).first() == Some(&id)).then_some(tag),
+            Watched::System(_) => None,
+        })
     }
 
     /// The alarm of the system.

@@ -159,9 +159,7 @@ mod tests {
 
     #[test]
     fn every_part_makes_another_event() {
-        let of = |path, name, number, time| {
-            EventId::of_occurrence(AlarmKey::of(path, name), number, UnixMillis(time))
-        };
+        let of = |path, name, number, time| EventId::of_occurrence(AlarmKey::of(path, name), number, UnixMillis(time));
         let ids = [of("a", "H", 1, 5), of("aH", "", 1, 5), of("a", "H", 2, 5), of("a", "H", 1, 6), of("b", "H", 1, 5)];
         for (place, id) in ids.iter().enumerate() {
             assert!(!ids[..place].contains(id));

@@ -83,6 +83,7 @@ impl Arbiter {
                 return self.cede_to_the_other("two nodes were Running and the other one stays", now);
             }
             if !awaiting {
+                self.dual_running = Some((now, self.running_ms(now).min(peer.running_ms)));
                 self.quiesce_for(Tenure::DualRunning, "two nodes were Running and this one stays");
             }
         } else if awaiting {

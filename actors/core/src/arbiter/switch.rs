@@ -188,6 +188,10 @@ impl Arbiter {
             None => self.switch_refusal().or_else(|| self.order_refusal(request.to, request.expected_epoch)),
         };
         if let Some(refused) = refused {
+            if suspend {
+                // For the alarm: the Running node is the one that raises it.
+                self.recovery.suspended = Some(refused.clone());
+            }
             self.effects.push(Effect::Send(Control::SwitchResult { id: request.id, refused, suspend }));
             return;
         }

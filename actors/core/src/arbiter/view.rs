@@ -29,6 +29,12 @@ pub struct View {
     pub hold: Option<(Millis, String)>,
     /// Why automatic recovery acts as Manual.
     pub recovery_suspended: Option<String>,
+    /// Both nodes were Running, and this one stays: when that was found out, and for how long they were, in milliseconds.
+    pub dual_running: Option<(Millis, u64)>,
+    /// What this node cannot do.
+    pub faults: Vec<String>,
+    /// What the connected peer cannot do, as it says.
+    pub peer_faults: Vec<String>,
 }
 
 /// What is shown of the peer.
@@ -65,6 +71,11 @@ impl Shown {
         self.reason = "the node starts".into();
     }
 
+    /// When the status became what it is shown as.
+    pub(super) fn since(&self) -> Millis {
+        self.since
+    }
+
     /// Running was given away, to a tenure that begins so.
     pub(super) fn ceded(&mut self, to: Tenure, user: String) {
         self.ceded = to;
@@ -98,6 +109,9 @@ impl Arbiter {
             switching: matches!(self.state, State::Ceding(_)) || self.offer.is_some(),
             hold: self.held(now).then(|| (self.hold_until, self.hold.reason.clone())),
             recovery_suspended: self.recovery.suspended.clone(),
+            dual_running: self.dual_running,
+            faults: self.faults(),
+            peer_faults: self.peer_report().map(|peer| peer.faults.clone()).unwrap_or_default(),
         }
     }
 

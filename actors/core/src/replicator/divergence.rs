@@ -204,6 +204,7 @@ impl Replicator {
                 United::Equal if table.slot_seq(id) <= fork => {
                     let seq = table.write(id, sample.value, sample.quality, sample.time);
                     self.updates_total += 1;
+                    self.note(table, id);
                     if table.is_retained(id) {
                         retained.extend(stored_form(table, id, seq));
                     }
@@ -211,6 +212,7 @@ impl Replicator {
                 United::Equal => {}
                 United::Taken(seq) => {
                     self.updates_total += 1;
+                    self.note(table, id);
                     if table.is_retained(id) {
                         retained.extend(stored_form(table, id, seq));
                     }

@@ -113,6 +113,8 @@ pub enum TagEffect {
         /// What is on disk of it.
         durable: Seq,
     },
+    /// Watched tags changed, in this order: to be judged before anything that follows is sent.
+    Changed(Vec<(TagId, Sample)>),
     /// Changes that only one side had were united.
     Report(DivergenceReport),
     /// Tell the arbiter.

@@ -133,6 +133,7 @@ impl Replicator {
             }
             let seq = table.write(id, value, quality, time);
             self.updates_total += 1;
+            self.note(table, id);
             if table.is_retained(id) {
                 retained.extend(stored_form(table, id, seq));
             }
@@ -229,6 +230,7 @@ impl Replicator {
         let value = convert(item.value, tag.value_type)?;
         let seq = table.write(id, value, item.quality, item.time.unwrap_or(now.wall));
         self.updates_total += 1;
+        self.note(table, id);
         written.here_only |= table.is_excluded(id);
         if table.is_retained(id) {
             written.retained.extend(stored_form(table, id, seq));

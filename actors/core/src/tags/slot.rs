@@ -26,6 +26,8 @@ const RETAINED: u8 = 2;
 const QUEUED: u8 = 4;
 /// The follower of the open outbox does not have the tag.
 const EXCLUDED: u8 = 8;
+/// Alarms watch it.
+const WATCHED: u8 = 16;
 
 impl Slot {
     pub(super) fn new(tag: &TagDef) -> Self {
@@ -88,6 +90,15 @@ impl Slot {
 
     pub(super) fn set_excluded(&mut self, excluded: bool) {
         self.set_flag(EXCLUDED, excluded);
+    }
+
+    #[inline]
+    pub(super) fn is_watched(&self) -> bool {
+        self.flags & WATCHED != 0
+    }
+
+    pub(super) fn set_watched(&mut self) {
+        self.set_flag(WATCHED, true);
     }
 
     #[inline]

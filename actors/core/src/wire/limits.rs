@@ -1,8 +1,11 @@
 //! How much a message may hold. A peer may be broken or hostile: what it sends must not grow what others keep.
 
 use super::WireError;
+use crate::alarms::{AlarmAction, AlarmRequest};
 use crate::lineage::{Lineage, MAX_FORKS};
-use crate::protocol::{Control, Forward, Greeting, Hold, MAX_OPERATION_ID_BYTES, Report, WriteOutcome, WriteRefusal};
+use crate::protocol::{
+    AlarmOutcome, Control, Forward, Greeting, Hold, MAX_OPERATION_ID_BYTES, Report, WriteOutcome, WriteRefusal,
+};
 use crate::value::{MAX_STRING_BYTES, Value};
 
 /// The longest name of a node, a file or a licence module, version or network address.
@@ -46,6 +49,13 @@ pub fn validate(message: &Control) -> Result<(), WireError> {
             }
             WriteOutcome::Refused(_) | WriteOutcome::Done { .. } => Ok(()),
         },
+        Control::AlarmForward(forward) => validate_request(&forward.request),
+        Control::AlarmForwarded { outcome, .. } => match outcome {
+            AlarmOutcome::Refused(WriteRefusal::NotRunning(reason) | WriteRefusal::Disk(reason)) => {
+                text("bytes of the reason why a request was refused", reason)
+            }
+            AlarmOutcome::Refused(_) | AlarmOutcome::Done { .. } => Ok(()),
+        },
         Control::Accepted
         | Control::JoinBulk { .. }
         | Control::Ping { .. }
@@ -84,6 +94,22 @@ fn validate_forward(forward: &Forward) -> Result<(), WireError> {
         path(&item.path)?;
         value(&item.value)
     })
+}
+
+fn validate_request(request: &AlarmRequest) -> Result<(), WireError> {
+    if let Some(operation) = &request.operation {
+        at_most("bytes of an operation id", operation.len(), MAX_OPERATION_ID_BYTES)?;
+    }
+    text("bytes of the name of an operator", &request.who.operator)?;
+    match &request.action {
+        AlarmAction::Acknowledge { comment, .. } | AlarmAction::Comment { comment, .. } => {
+            text("bytes of a comment", comment)
+        }
+        AlarmAction::Shelve { path, comment, .. } | AlarmAction::Unshelve { path, comment } => {
+            text("bytes of the path of a shelving", path)?;
+            text("bytes of a comment", comment)
+        }
+    }
 }
 
 pub(crate) fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), WireError> {

@@ -45,6 +45,7 @@ fn report(lineage: Lineage) -> Report {
         faults: vec!["the disk is full".into()],
         hold: Hold::default(),
         switching: 0,
+        running_ms: 0,
     }
 }
 

@@ -46,6 +46,7 @@ fn report() -> impl Strategy<Value = Report> {
             faults: Vec::new(),
             hold,
             switching,
+            running_ms: 0,
         })
 }
 

@@ -175,6 +175,7 @@ impl Node {
                 TagEffect::Persist { durable, items } => self.disk_queue.push_back((durable, items)),
                 TagEffect::Adopt { durable, .. } => self.disk_queue.push_back((durable, Vec::new())),
                 TagEffect::Report(report) => self.reports.push(report),
+                TagEffect::Changed(_) => {}
                 TagEffect::ToArbiter(Input::Tags(facts)) => self.told.push(facts),
                 TagEffect::ToArbiter(Input::Quiesced { last }) => self.quiesced = Some(last),
                 TagEffect::ToArbiter(Input::Adopted(lineage)) => self.lineage = lineage,

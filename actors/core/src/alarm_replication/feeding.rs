@@ -1,0 +1,264 @@
+//! The leader's side: its states as they are, then what happens, as fast as its follower confirms.
+
+use std::collections::VecDeque;
+
+use super::frames::{
+    AlarmFrame, AlarmItem, FRAME_BYTES, ITEMS_PER_FRAME, POSITIONS_PER_FRAME, size_of_item, size_of_state,
+};
+use super::{AlarmEffect, AlarmReplication, Role, Tail};
+use crate::alarms::{AlarmTable, Positions};
+use crate::replicator::Now;
+use crate::types::{Epoch, Millis};
+
+/// So many items may be under way unconfirmed.
+const WINDOW_ITEMS: u64 = 4096;
+/// So many may wait besides; a follower that is further behind gets the states anew.
+const MAX_WAITING: usize = 65_536;
+/// A follower that confirms none of what is under way for so long is stuck.
+const STUCK_MS: u64 = 10_000;
+/// The most logs of a follower that are remembered.
+const MAX_LOGS: usize = 1 << 20;
+
+/// A follower of this node.
+#[derive(Debug)]
+pub(super) struct Feeding {
+    sync: u64,
+    /// What it said that it holds, until all of it was said.
+    holds: Positions,
+    begun: bool,
+    items: VecDeque<AlarmItem>,
+    sent: u64,
+    applied: u64,
+    stored: u64,
+    /// It was told everything that its journal lacked.
+    complete: bool,
+    digest_wanted: bool,
+    verify_at: Millis,
+    /// It compared and found both equal, and nothing was asked since.
+    equal: bool,
+    progress_at: Millis,
+    /// When the oldest unconfirmed item was sent.
+    waits_since: Option<Millis>,
+    late: bool,
+}
+
+impl Feeding {
+    pub(super) fn sync(&self) -> u64 {
+        self.sync
+    }
+
+    /// Whether the follower is in sync, so that its word is worth waiting for.
+    pub(super) fn is_live(&self) -> bool {
+        self.complete && self.equal
+    }
+
+    /// Whether it has confirmed everything.
+    pub(super) fn has_all(&self) -> bool {
+        self.items.is_empty() && self.applied >= self.sent
+    }
+
+    pub(super) fn lag(&self) -> u64 {
+        self.items.len() as u64 + (self.sent - self.applied)
+    }
+
+    /// The number of the last item there is.
+    pub(super) fn last(&self) -> u64 {
+        self.sent + self.items.len() as u64
+    }
+
+    /// Up to which item the follower has everything on its disk.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    pub(super) fn push(&mut self, item: AlarmItem) {
+        if self.begun {
+            self.items.push_back(item);
+        }
+    }
+
+    pub(super) fn deadline(&self, late_ms: u64) -> Option<Millis> {
+        let verify = (self.is_live() && !self.digest_wanted).then_some(self.verify_at);
+        let late = self.waits_since.filter(|_| !self.late).map(|since| since.plus(late_ms));
+        let stuck = self.waits_since.map(|_| self.progress_at.plus(STUCK_MS));
+        [verify, late, stuck].into_iter().flatten().min()
+    }
+
+    pub(super) fn completed(&mut self) {
+        self.complete = true;
+        self.digest_wanted = true;
+    }
+}
+
+impl AlarmReplication {
+    /// A follower asks for this node's alarms.
+    pub(super) fn sync_requested(
+        &mut self,
+        table: &AlarmTable,
+        sync: u64,
+        leader: Epoch,
+        held: Vec<(Epoch, u64)>,
+        more: bool,
+        now: Now,
+    ) {
+        let leads_another = self.role != Role::Standby && leader != self.pen.origin;
+        if self.leader.is_some() || self.following.is_some() || leads_another {
+            return self.send_frame(&AlarmFrame::NotNow { sync });
+        }
+        if self.feeding.as_ref().is_none_or(|feeding| feeding.sync != sync || feeding.begun) {
+            self.end_sync();
+            self.feeding = Some(Feeding {
+                sync,
+                holds: Positions::new(),
+                begun: false,
+                items: VecDeque::new(),
+                sent: 0,
+                applied: 0,
+                stored: 0,
+                complete: false,
+                digest_wanted: false,
+                verify_at: now.mono,
+                equal: false,
+                progress_at: now.mono,
+                waits_since: None,
+                late: false,
+            });
+        }
+        let Some(feeding) = &mut self.feeding else { return };
+        feeding.holds.extend(held);
+        if feeding.holds.len() > MAX_LOGS {
+            self.end_sync();
+            return self.effects.push(AlarmEffect::CloseLane);
+        }
+        if more {
+            return;
+        }
+        feeding.begun = true;
+        let holds = std::mem::take(&mut feeding.holds);
+        self.send_whole(table, sync, now.mono);
+        self.tail = Some(Tail::new(sync, &self.held, &holds));
+    }
+
+    /// Everything as it is at this moment.
+    fn send_whole(&mut self, table: &AlarmTable, sync: u64, now: Millis) {
+        let held: Vec<_> = self.held.iter().map(|(origin, last)| (*origin, *last)).collect();
+        let mut chunks = held.chunks(POSITIONS_PER_FRAME).peekable();
+        loop {
+            let held = chunks.next().unwrap_or_default().to_vec();
+            let more = chunks.peek().is_some();
+            self.send_frame(&AlarmFrame::Held { sync, held, more });
+            if !more {
+                break;
+            }
+        }
+        let (mut states, mut bytes) = (Vec::new(), 0);
+        let mut frames = Vec::new();
+        for (key, state) in table.states() {
+            let state = state.to_portable(now);
+            bytes += size_of_state(&state);
+            states.push((key, state));
+            if states.len() >= ITEMS_PER_FRAME || bytes >= FRAME_BYTES {
+                frames.push(AlarmFrame::States { sync, states: std::mem::take(&mut states) });
+                bytes = 0;
+            }
+        }
+        frames.push(AlarmFrame::States { sync, states });
+        let included: Vec<_> = self.included.iter().map(|(origin, last)| (*origin, *last)).collect();
+        frames.extend(
+            included
+                .chunks(POSITIONS_PER_FRAME)
+                .map(|included| AlarmFrame::Included { sync, included: included.to_vec() }),
+        );
+        let shelves: Vec<_> = table.shelves().map(|shelf| shelf.to_portable(now)).collect();
+        frames.extend(shelves.chunks(64).map(|shelves| AlarmFrame::Shelves { sync, shelves: shelves.to_vec() }));
+        frames.push(AlarmFrame::Whole { sync });
+        for frame in frames {
+            self.send_frame(&frame);
+        }
+    }
+
+    /// Sends what waits, within the follower's credit.
+    pub(super) fn pump(&mut self, table: &AlarmTable, now: Now) {
+        self.watch_follower(now.mono);
+        let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.begun) else { return };
+        if feeding.items.len() > MAX_WAITING {
+            // It gets the states anew, when it asks.
+            let sync = feeding.sync;
+            self.end_sync();
+            return self.send_frame(&AlarmFrame::NotNow { sync });
+        }
+        let sync = feeding.sync;
+        while let Some(feeding) = &mut self.feeding
+            && !feeding.items.is_empty()
+            && feeding.sent - feeding.applied < WINDOW_ITEMS
+        {
+            let (mut items, mut bytes) = (Vec::new(), 0);
+            while bytes < FRAME_BYTES
+                && items.len() < ITEMS_PER_FRAME
+                && let Some(item) = feeding.items.pop_front()
+            {
+                bytes += size_of_item(&item);
+                items.push(item);
+            }
+            let first = feeding.sent + 1;
+            feeding.sent += items.len() as u64;
+            if feeding.waits_since.is_none() {
+                feeding.waits_since = Some(now.mono);
+                feeding.progress_at = now.mono;
+            }
+            if let Some(tail) = &mut self.tail {
+                tail.passed(&items);
+            }
+            self.send_frame(&AlarmFrame::Items { sync, first, items });
+        }
+        let Some(feeding) = &mut self.feeding else { return };
+        if feeding.is_live() && now.mono >= feeding.verify_at {
+            feeding.digest_wanted = true;
+        }
+        // Only between items: then it speaks of what the follower holds when it comes to it.
+        if feeding.digest_wanted && feeding.items.is_empty() {
+            feeding.digest_wanted = false;
+            feeding.verify_at = now.mono.plus(self.settings.verify_every_ms);
+            self.send_frame(&AlarmFrame::Digest { sync, list: table.list().hash(), digest: table.digest() });
+        }
+    }
+
+    /// A follower that stops confirming is not ready for a failover.
+    fn watch_follower(&mut self, now: Millis) {
+        let Some(feeding) = &mut self.feeding else { return };
+        let Some(since) = feeding.waits_since else { return };
+        if now >= feeding.progress_at.plus(STUCK_MS) {
+            self.end_sync();
+            return self.effects.push(AlarmEffect::CloseLane);
+        }
+        feeding.late |= now >= since.plus(self.settings.replication_timeout_ms);
+    }
+
+    /// The follower confirms.
+    pub(super) fn confirmed(&mut self, sync: u64, applied: u64, stored: u64, now: Millis) {
+        let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync) else { return };
+        // It cannot have what was not sent.
+        let applied = applied.min(feeding.sent);
+        if applied > feeding.applied {
+            feeding.progress_at = now;
+            feeding.applied = applied;
+            feeding.waits_since = (applied < feeding.sent).then_some(now);
+        }
+        feeding.stored = stored.min(feeding.applied).max(feeding.stored);
+        if feeding.applied == feeding.sent {
+            feeding.late = false;
+        }
+    }
+
+    /// The follower compared.
+    pub(super) fn compared(&mut self, sync: u64, equal: bool) {
+        // When they differ the follower asks anew.
+        if let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync && feeding.complete) {
+            feeding.equal = equal;
+        }
+    }
+}

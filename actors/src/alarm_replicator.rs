@@ -1,0 +1,133 @@
+//! The one who takes what operators ask for, keeps the delays, and says what is the case with the pair. On the data
+//! thread; values are judged where they are taken, see [`crate::alarm_work`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Supervised};
+use hotpair_core::alarm_replication::AlarmInput;
+use hotpair_core::protocol::{AlarmOutcome, WriteRefusal};
+use hotpair_core::types::Millis;
+
+use crate::alarm_work::hear;
+use crate::directory::names::ALARM_REPLICATOR;
+use crate::messages::{AlarmsHappened, ArmAlarms, Operate, Probe};
+use crate::pair_facts;
+use crate::shared::Shared;
+
+/// Messages that may wait. Clients whose request does not fit wait outside.
+const MAILBOX: usize = 4096;
+/// How often the pair is looked at for alarms about itself.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A node that must not act is looked at again after this time.
+const FENCED_MS: u64 = 20;
+
+/// Shell around [`hotpair_core::alarm_replication`].
+pub struct AlarmReplicator {
+    shared: Arc<Shared>,
+    /// The dual Running that was told last.
+    dual_told: Option<Millis>,
+}
+
+impl AlarmReplicator {
+    /// The alarm replicator of a node.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, dual_told: None }
+    }
+
+    fn arm(&self, ctx: &mut Context<Self>) {
+        let at = self.shared.alarm_work.armed.load(Ordering::Relaxed);
+        if at != u64::MAX {
+            self.wake_at(Millis(at), ctx);
+        }
+    }
+
+    fn wake_at(&self, at: Millis, ctx: &mut Context<Self>) {
+        ctx.run_later(self.shared.clock.until(at), move |this, ctx| {
+            // An earlier one may have been asked for since: then this one is due to it, or already done.
+            let armed = this.shared.alarm_work.armed.load(Ordering::Relaxed);
+            if armed > this.shared.clock.now().0 {
+                return;
+            }
+            if this.may_act() {
+                this.shared.alarm_work.armed.store(u64::MAX, Ordering::Relaxed);
+                hear(&this.shared, AlarmInput::Tick);
+            } else {
+                let later = this.shared.clock.now().plus(FENCED_MS);
+                this.shared.alarm_work.armed.store(later.0, Ordering::Relaxed);
+                this.wake_at(later, ctx);
+            }
+        });
+    }
+
+    /// A node that leads and was told to stop, or stood still, waits for the word of its arbiter.
+    fn may_act(&self) -> bool {
+        let leads = self.shared.alarm_work.machine.lock().leads();
+        !leads || self.shared.gate.is_open(self.shared.clock.now())
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let leads = self.shared.alarm_work.machine.lock().leads();
+        if leads && self.may_act() {
+            let conditions = pair_facts::conditions(&self.shared);
+            hear(&self.shared, AlarmInput::System(&conditions));
+            if let Some(over) = pair_facts::dual(&self.shared, &mut self.dual_told) {
+                hear(&self.shared, AlarmInput::System(&over));
+            }
+        }
+        ctx.run_later(LOOK_EVERY, Self::look);
+    }
+}
+
+impl Actor for AlarmReplicator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        // After a restart no timer is armed: look what is due.
+        self.shared.alarm_work.armed.store(u64::MAX, Ordering::Relaxed);
+        hear(&self.shared, AlarmInput::Tick);
+        self.look(ctx);
+    }
+}
+
+impl Supervised for AlarmReplicator {}
+
+impl Handler<AlarmsHappened> for AlarmReplicator {
+    type Result = ();
+
+    fn handle(&mut self, AlarmsHappened(input): AlarmsHappened, _: &mut Self::Context) {
+        hear(&self.shared, input);
+    }
+}
+
+impl Handler<ArmAlarms> for AlarmReplicator {
+    type Result = ();
+
+    fn handle(&mut self, _: ArmAlarms, ctx: &mut Self::Context) {
+        self.arm(ctx);
+    }
+}
+
+impl Handler<Operate> for AlarmReplicator {
+    type Result = ();
+
+    fn handle(&mut self, Operate { request, reply }: Operate, _: &mut Self::Context) {
+        if !self.may_act() {
+            let reason = "it is being found out which node runs".to_owned();
+            let _ = reply.send(AlarmOutcome::Refused(WriteRefusal::NotRunning(reason)));
+            return;
+        }
+        let ticket = self.shared.alarm_work.ticket(reply);
+        hear(&self.shared, AlarmInput::Request { ticket, request });
+    }
+}
+
+impl Handler<Probe> for AlarmReplicator {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Self::Context) {
+        self.shared.directory.answered(ALARM_REPLICATOR, self.shared.clock.now());
+    }
+}

@@ -1,0 +1,3 @@
+//! What was answered is there, what is there is whole, and clients see it in order.
+
+pub(super) mod crash;

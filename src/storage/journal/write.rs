@@ -1,0 +1,252 @@
+//! The transactions that write the file: a group of batches, and a step of forgetting the oldest entries.
+
+use std::sync::Arc;
+
+use hotpair_actors::durable::DiskError;
+use hotpair_actors::journal::{Fitting, stored_state};
+use hotpair_core::alarms::{AlarmEntry, AlarmKey, EntryKind, JournalBatch, PortableState, Positions};
+use hotpair_core::types::Epoch;
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::file::File;
+use super::rows::{Place, Unreadable, kind_number, packed, place_of, read_entry, stored};
+use super::step;
+use crate::storage::error::{disk_error, explain};
+
+/// So many entries are forgotten in one transaction, so that no batch waits for long.
+const PRUNED_AT_ONCE: i64 = 1000;
+
+const PUT_ENTRY: &str = "
+    INSERT INTO entries(id, time, counter, node, position, event, kind, hidden, path, name, operation, entry)
+    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const SHOWN: &str = "
+    SELECT id, counter, node, position FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 0 AND kind < 2";
+const HIDE: &str = "UPDATE entries SET hidden = 1 WHERE id = ?1";
+const PUT_ORIGIN: &str = "
+    INSERT INTO origins(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
+const PUT_INCLUDED: &str = "
+    INSERT INTO included(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
+const PUT_STATE: &str = "
+    INSERT INTO states(key, state) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET state = ?2";
+const READ_LOG: &str = "
+    SELECT counter, node, position, entry FROM entries WHERE counter = ?1 AND node = ?2 AND position >= ?3
+    ORDER BY position LIMIT ?4";
+
+/// Pairs of event and kind of which the entry that is shown has an id below ?1 and a hidden one stays.
+const LEFT_ALONE: &str = "
+    SELECT DISTINCT twin.event, twin.kind FROM entries gone CROSS JOIN entries twin
+    ON twin.event = gone.event AND twin.kind = gone.kind AND twin.hidden = 1 AND twin.id >= ?1
+    WHERE gone.id < ?1 AND gone.hidden = 0 AND gone.kind < 2";
+const FORGET: &str = "DELETE FROM entries WHERE id < ?1";
+const SHOW_NEXT: &str = "
+    UPDATE entries SET hidden = 0 WHERE id =
+    (SELECT id FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 1 ORDER BY counter, node, position LIMIT 1)";
+
+/// What became of a group of batches.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Of each batch.
+    pub(super) results: Vec<Result<(), DiskError>>,
+    /// Of the disk: a batch that did not fit is no failure of it.
+    pub(super) disk: Result<(), DiskError>,
+}
+
+impl File {
+    /// Stores the batches that fit, all in one transaction: they are on the disk when this returns, or none of them.
+    pub(super) fn append(&mut self, batches: &[JournalBatch]) -> Outcome {
+        let mut fitting = Fitting::new(&self.held);
+        let fitted: Vec<Result<Vec<&Arc<AlarmEntry>>, DiskError>> =
+            batches.iter().map(|batch| check_numbers(batch).and_then(|()| fitting.fit(batch))).collect();
+        let moved = fitting.moved();
+        let fitting: Vec<(&JournalBatch, &Vec<&Arc<AlarmEntry>>)> =
+            batches.iter().zip(&fitted).filter_map(|(batch, new)| Some((batch, new.as_ref().ok()?))).collect();
+        let disk = if fitting.is_empty() { Ok(()) } else { self.transact(&fitting, moved) };
+        let disk = disk.map_err(|what| disk_error(&self.path, &what));
+        let results = fitted.into_iter().map(|new| new.and_then(|_| disk.clone())).collect();
+        Outcome { results, disk }
+    }
+
+    fn transact(
+        &mut self,
+        batches: &[(&JournalBatch, &Vec<&Arc<AlarmEntry>>)],
+        mut moved: Positions,
+    ) -> Result<(), String> {
+        if !self.path.exists() {
+            return Err("the file was removed or renamed while hotpair works; put it back, or restart hotpair".into());
+        }
+        let mut fill = || -> rusqlite::Result<i64> {
+            step("before BEGIN");
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            step("after BEGIN");
+            let mut last = self.last;
+            for (batch, new) in batches {
+                for entry in *new {
+                    last += 1;
+                    put_entry(&transaction, last, entry)?;
+                    step("after an entry");
+                }
+                put_rest(&transaction, batch)?;
+                step("after a batch");
+            }
+            put_positions(&transaction, PUT_ORIGIN, &moved)?;
+            step("before COMMIT");
+            transaction.commit()?;
+            step("after COMMIT");
+            Ok(last)
+        };
+        self.last = fill().map_err(|error| explain(&error))?;
+        self.held.append(&mut moved);
+        Ok(())
+    }
+
+    /// See [`hotpair_actors::journal::JournalStore::read`].
+    pub(super) fn read(&self, origin: Epoch, from: u64, max: usize) -> Result<Vec<Arc<AlarmEntry>>, DiskError> {
+        let mut entries: Vec<Arc<AlarmEntry>> = Vec::new();
+        let mut fill = || -> Result<(), Unreadable> {
+            let (Some(counter), Some(from)) = (stored(origin.counter), stored(from)) else { return Ok(()) };
+            let mut select = self.connection.prepare_cached(READ_LOG)?;
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let mut rows = select.query((counter, origin.node.0.to_be_bytes(), from, max))?;
+            while let Some(row) = rows.next()? {
+                let entry = read_entry(row, 0)?;
+                // What the other node had forgotten before it gave the rest: the next reading begins behind it.
+                if entries.last().is_some_and(|before| before.position + 1 != entry.position) {
+                    break;
+                }
+                entries.push(Arc::new(entry));
+            }
+            Ok(())
+        };
+        fill().map_err(|error| {
+            DiskError(Arc::from(format!("Cannot read from {}: {}.", self.path.display(), error.explain())))
+        })?;
+        Ok(entries)
+    }
+
+    /// Whether there are so many entries too many that forgetting some is worth a transaction.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.last - self.first - self.keep + 1 >= self.prune_step()
+    }
+
+    /// Forgets some of the oldest entries, never those that must stay.
+    pub(super) fn prune(&mut self) -> Result<(), String> {
+        let end = (self.last - self.keep + 1).min(self.first + self.prune_step());
+        let mut forget = || -> rusqlite::Result<i64> {
+            step("before a prune");
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let alone: Vec<([u8; 16], i64)> = transaction
+                .prepare_cached(LEFT_ALONE)?
+                .query_map([end], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            transaction.prepare_cached(FORGET)?.execute([end])?;
+            step("inside a prune");
+            for (event, kind) in alone {
+                transaction.prepare_cached(SHOW_NEXT)?.execute((event, kind))?;
+            }
+            let first: Option<i64> =
+                transaction.prepare_cached("SELECT min(id) FROM entries")?.query_row([], |row| row.get(0))?;
+            step("before the COMMIT of a prune");
+            transaction.commit()?;
+            step("after a prune");
+            Ok(first.unwrap_or(end))
+        };
+        self.first = forget().map_err(|error| explain(&error))?;
+        Ok(())
+    }
+
+    fn prune_step(&self) -> i64 {
+        (self.keep / 10).clamp(1, PRUNED_AT_ONCE)
+    }
+}
+
+/// The numbers of SQLite end at 2^63 - 1: no tenure and no log comes that far.
+fn check_numbers(batch: &JournalBatch) -> Result<(), DiskError> {
+    let numbers = |(origin, last): (&Epoch, &u64)| stored(origin.counter).is_some() && stored(*last).is_some();
+    if batch.entries.iter().all(|entry| place_of(entry).is_some()) && batch.included.iter().all(numbers) {
+        return Ok(());
+    }
+    Err(DiskError(Arc::from(
+        "A tenure or position is above 2^63 - 1, which no real one is: nothing of its batch is stored.",
+    )))
+}
+
+fn put_entry(transaction: &Transaction<'_>, id: i64, entry: &AlarmEntry) -> rusqlite::Result<()> {
+    let Some(place) = place_of(entry) else { return Err(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX)) };
+    let hidden = hides(transaction, entry, place)?;
+    let (counter, node, position) = place;
+    transaction.prepare_cached(PUT_ENTRY)?.execute(params![
+        id,
+        entry.time.0,
+        counter,
+        node,
+        position,
+        entry.event.0.to_be_bytes(),
+        kind_number(entry.kind),
+        hidden,
+        &*entry.path,
+        &*entry.name,
+        entry.operation.as_deref(),
+        packed(entry)?
+    ])?;
+    Ok(())
+}
+
+/// Whether an entry that says the same is shown instead of this new one. If this one is to be shown instead, the other
+/// is hidden.
+fn hides(transaction: &Transaction<'_>, entry: &AlarmEntry, place: Place) -> rusqlite::Result<bool> {
+    if !matches!(entry.kind, EntryKind::Raised | EntryKind::Cleared) {
+        return Ok(false);
+    }
+    let shown: Option<(i64, Place)> = transaction
+        .prepare_cached(SHOWN)?
+        .query_row((entry.event.0.to_be_bytes(), kind_number(entry.kind)), |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)))
+        })
+        .optional()?;
+    match shown {
+        None => Ok(false),
+        Some((_, other)) if other < place => Ok(true),
+        Some((id, _)) => {
+            transaction.prepare_cached(HIDE)?.execute([id])?;
+            Ok(false)
+        }
+    }
+}
+
+/// All of a batch but its entries.
+fn put_rest(transaction: &Transaction<'_>, batch: &JournalBatch) -> rusqlite::Result<()> {
+    if batch.replace {
+        transaction.execute("DELETE FROM states", [])?;
+        transaction.execute("DELETE FROM included", [])?;
+        step("after the states are gone");
+    }
+    for (key, state) in &batch.states {
+        put_state(transaction, *key, state.as_ref())?;
+    }
+    put_positions(transaction, PUT_INCLUDED, &batch.included)?;
+    if let Some(shelves) = &batch.shelves {
+        transaction.execute("DELETE FROM shelves", [])?;
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO shelves(path, shelf) VALUES(?1, ?2)")?;
+        for shelf in shelves {
+            put.execute(params![&*shelf.path, packed(shelf)?])?;
+        }
+    }
+    Ok(())
+}
+
+fn put_state(transaction: &Transaction<'_>, key: AlarmKey, state: Option<&PortableState>) -> rusqlite::Result<()> {
+    let key = key.0.to_be_bytes();
+    match stored_state(state.cloned()) {
+        Some(state) => transaction.prepare_cached(PUT_STATE)?.execute(params![key, packed(&state)?])?,
+        None => transaction.prepare_cached("DELETE FROM states WHERE key = ?1")?.execute([key])?,
+    };
+    Ok(())
+}
+
+fn put_positions(transaction: &Transaction<'_>, put: &str, positions: &Positions) -> rusqlite::Result<()> {
+    let mut put = transaction.prepare_cached(put)?;
+    for (origin, last) in positions {
+        put.execute(params![origin.counter, origin.node.0.to_be_bytes(), last])?;
+    }
+    Ok(())
+}
