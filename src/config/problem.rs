@@ -128,12 +128,13 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Adds one.
-    /// An error of a whole file, found by somebody else.
+    /// Adds an error of a whole file, found by somebody else.
+    #[cfg(feature = "service")]
     pub(crate) fn push_error(&mut self, file: String, message: impl Into<String>) {
         self.push(Problem::error(&Place { file, line: None, column: None }, message, ""));
     }
 
+    /// Adds one.
     pub(super) fn push(&mut self, problem: Problem) {
         self.0.push(problem);
     }

@@ -24,6 +24,9 @@ use super::{Next, ReadTags, Source, SourceError, SourceTime, SourceUpdate};
 /// After a takeover rows that became due in a gap of at most this length are made up for; after a longer one the replay
 /// goes on as if the gap had not been.
 const LONGEST_GAP_MS: i64 = 60_000;
+/// A row's time follows from the one of the position before it, so that two nodes give a row the same one. When it is
+/// farther than this from when the row was due by this node's clock, the clock counts.
+const LONGEST_DRIFT_MS: i64 = 1_000;
 /// A file that could not be read is tried again this often.
 const RETRY_MS: u64 = 1_000;
 
@@ -107,6 +110,8 @@ pub struct Replay {
     anchor_s: f64,
     /// … at this moment of the monotonic clock, in milliseconds; it may lie before the clock's start.
     anchor_ms: i64,
+    /// The time of position 0, in milliseconds.
+    start_ms: i64,
     last_time: UnixMillis,
 }
 
@@ -151,6 +156,7 @@ impl Replay {
             missing: Vec::new(),
             anchor_s: 0.0,
             anchor_ms: 0,
+            start_ms: 0,
             last_time: UnixMillis(i64::MIN),
         })
     }
@@ -165,6 +171,23 @@ impl Replay {
             }
             _ => None,
         }
+    }
+
+    /// How long it takes from the start to a position.
+    fn played_ms(&self, position_s: f64) -> i64 {
+        (position_s / self.settings.speed * 1_000.0).round() as i64
+    }
+
+    /// The time of a row that was due at this moment by the wall clock.
+    fn time_of(&mut self, position_s: f64, due: i64) -> UnixMillis {
+        let played_ms = self.played_ms(position_s);
+        if self.start_ms.saturating_add(played_ms).abs_diff(due) > LONGEST_DRIFT_MS.unsigned_abs() {
+            self.start_ms = due.saturating_sub(played_ms);
+        }
+        // Never equal to the row before, whatever the wall clock did: history tells samples apart by their time.
+        let time = self.start_ms.saturating_add(played_ms).max(self.last_time.0.saturating_add(1));
+        self.last_time = UnixMillis(time);
+        self.last_time
     }
 
     fn due_ms(&self, position_s: f64) -> i64 {
@@ -199,12 +222,14 @@ impl Source for Replay {
         let now_ms = now.mono_ms.cast_signed();
         let Some((at_s, since)) = self.position_in(tags) else {
             (self.anchor_s, self.anchor_ms, self.last_time) = (0.0, now_ms, UnixMillis(i64::MIN));
+            self.start_ms = now.unix.0;
             self.next = Some(Place::default());
             return;
         };
         let gap_ms = now.unix.0.saturating_sub(since.0);
         let gap_ms = if gap_ms > LONGEST_GAP_MS { 0 } else { gap_ms.max(0) };
         (self.anchor_s, self.anchor_ms, self.last_time) = (at_s, now_ms - gap_ms, since);
+        self.start_ms = since.0.saturating_sub(self.played_ms(at_s));
         self.next = recording.after(at_s, self.settings.repeat);
         // Of a batch that was on its way when a node died, the position can have arrived before some of the values.
         for (path, value) in recording.row_at(at_s) {
@@ -233,9 +258,8 @@ impl Source for Replay {
         if due_ms > now_ms {
             return Next { after_ms: (due_ms - now_ms).cast_unsigned() };
         }
-        // Never equal to the row before, whatever the wall clock did: history tells samples apart by their time.
-        let time = UnixMillis((now.unix.0 - (now_ms - due_ms)).max(self.last_time.0.saturating_add(1)));
-        self.last_time = time;
+        let time = self.time_of(position_s, now.unix.0 - (now_ms - due_ms));
+        let Some(recording) = &self.recording else { return Next { after_ms: RETRY_MS } };
         let mut add = |path: &Arc<str>, value| {
             out.push(SourceUpdate { path: path.clone(), value, quality: Quality::GOOD, time });
         };

@@ -6,6 +6,7 @@
 //! one of a tank's tags. Live tags are fed, commands and setpoints are read; a tag that is not there is not missed.
 //! All of the plant's state is in its tags, so that another node goes on where this one stopped.
 
+mod alarm_list;
 mod area;
 mod equipment;
 mod random;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use hotpair_core::catalog::Catalog;
 use hotpair_core::types::StandbyActivityLevel;
 
+pub use alarm_list::{demo_alarms_csv, plant_alarms_csv};
 pub use tag_list::{demo_tags_csv, plant_tags_csv};
 
 use self::area::Area;

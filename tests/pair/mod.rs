@@ -105,8 +105,13 @@ impl Builder {
     }
 
     /// A project of one's own instead of [`Project::memory_tags`].
-    pub fn tags(mut self, csv: String) -> Self {
-        self.project = Project { tags: csv, sources: String::new() };
+    pub fn tags(self, csv: String) -> Self {
+        self.project(Project { tags: csv, alarms: String::new(), sources: String::new() })
+    }
+
+    /// As [`Self::tags`], with all of its files.
+    pub fn project(mut self, project: Project) -> Self {
+        self.project = project;
         self
     }
 

@@ -1,4 +1,4 @@
-//! Projects for the pair: `tags.csv` and `sources.toml`.
+//! Projects for the pair: `tags.csv`, `alarms.csv` and `sources.toml`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone)]
 pub struct Project {
     pub tags: String,
+    /// Empty: there is no such file.
+    pub alarms: String,
     pub sources: String,
 }
 
@@ -24,7 +26,7 @@ pub const COUNTERS: [&str; 4] =
 impl Project {
     /// Tags that only operators write.
     pub fn memory_tags() -> Self {
-        Self { tags: format!("{HEADER}{}", operator_rows()), sources: String::new() }
+        Self { tags: format!("{HEADER}{}", operator_rows()), alarms: String::new(), sources: String::new() }
     }
 
     /// The tags of `tests/data/tennessee-eastman/tags.csv`, fed by a replay that starts over at its end, and
@@ -42,13 +44,30 @@ impl Project {
              time_unit = \"h\"\nspeed = {speed:?}\nrepeat = true\n",
             data(file).display()
         );
-        Self { tags, sources }
+        Self { tags, alarms: String::new(), sources }
+    }
+
+    /// The tags of the plant alone, without a value before the first row, fed by a replay that ends at its end, and
+    /// alarms on them.
+    pub fn tennessee_eastman_once(file: &str, speed: f64, alarms: &str) -> Self {
+        let plant = Self::tennessee_eastman(file, speed);
+        let mut tags = "path,type\n".to_owned();
+        for row in csv::Reader::from_reader(plant.tags.as_bytes()).records() {
+            let row = row.expect("a row of the tags");
+            if !row[0].starts_with("Plant/Operator/") {
+                writeln!(tags, "{},Float64", &row[0]).unwrap();
+            }
+        }
+        Self { tags, alarms: alarms.to_owned(), sources: plant.sources.replace("repeat = true", "repeat = false") }
     }
 
     pub fn write_to(&self, dir: &Path) {
         fs::create_dir_all(dir).unwrap();
         fs::write(dir.join("tags.csv"), &self.tags).unwrap();
         fs::write(dir.join("sources.toml"), &self.sources).unwrap();
+        if !self.alarms.is_empty() {
+            fs::write(dir.join("alarms.csv"), &self.alarms).unwrap();
+        }
     }
 }
 

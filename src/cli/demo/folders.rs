@@ -75,6 +75,7 @@ impl Folders {
         let project = folder.join("project");
         fs::create_dir_all(&project).map_err(|error| not_written(&project, &error))?;
         write(&project.join("tags.csv"), &simulator::demo_tags_csv())?;
+        write(&project.join("alarms.csv"), &simulator::demo_alarms_csv())?;
         write(&project.join("sources.toml"), SOURCES)?;
         write(&config, &settings(mode, ports))
     }
@@ -182,7 +183,10 @@ mod tests {
         let folders = Folders::write(None, PORTS).unwrap();
         for mode in [Mode::Master, Mode::Backup] {
             let loaded = crate::config::Config::load(&folders.config_of(mode), false, []);
-            let config = loaded.unwrap_or_else(|problems| panic!("{mode}: {problems}")).config;
+            let loaded = loaded.unwrap_or_else(|problems| panic!("{mode}: {problems}"));
+            assert!(loaded.warnings.is_empty(), "{mode}: {}", loaded.warnings);
+            assert!(loaded.project.alarms.len() > 150, "each of the 16 tanks has its alarms");
+            let config = loaded.config;
             assert_eq!((config.redundancy.mode, config.redundancy.use_ssl), (mode, false));
         }
         folders.remove_if_temporary();

@@ -112,6 +112,49 @@ fn a_repeated_recording_goes_on_over_laps_and_takeovers() {
 }
 
 #[test]
+fn two_nodes_give_a_row_the_same_time() {
+    // The one that was Running gave the last row to nobody before it died.
+    for speed in [SPEED, 599.0, 18_000.0] {
+        let te = || {
+            let mut replay = te(false);
+            replay.settings.speed = speed;
+            replay
+        };
+        let (mut tags, mut one, row_ms) = (Tags::new(), te(), 600_000.0 / speed);
+        one.resume(at(0), &tags);
+        let mut rows = Vec::new();
+        for row in 0..20_u32 {
+            let now_ms = (f64::from(row) * row_ms).ceil() as u64 + 3;
+            let mut out = Vec::new();
+            one.step(at(now_ms), &tags, &mut out);
+            // Another process, whose clock counts from elsewhere and ticks at another fraction of a millisecond.
+            let (mut other, mut again) = (te(), Vec::new());
+            let theirs = SourceTime { unix: UnixMillis(START + now_ms.cast_signed() + 40), mono_ms: 70_000 };
+            if row > 0 {
+                other.resume(theirs, &tags);
+                other.step(SourceTime { mono_ms: 70_001, ..theirs }, &tags, &mut again);
+                assert_eq!(again[0].time, out[0].time, "speed {speed}, row {row}");
+            }
+            rows.push(out[0].time.0);
+            apply(&mut tags, out);
+        }
+        let length = (rows[19] - rows[0]) as f64;
+        assert!((length - 19.0 * row_ms).abs() <= 2.0, "speed {speed}: {length} ms");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_counts() {
+    let (mut tags, mut now_ms) = (Tags::new(), 0);
+    let mut replay = te(false);
+    replay.resume(at(0), &tags);
+    run(&mut replay, &mut tags, &mut now_ms, 3_500);
+    let mut out = Vec::new();
+    replay.step(SourceTime { unix: UnixMillis(START + 3_604_000), mono_ms: 4_000 }, &tags, &mut out);
+    assert_eq!(out[0].time, UnixMillis(START + 3_604_000));
+}
+
+#[test]
 fn after_a_long_gap_nothing_is_made_up_for() {
     let (mut tags, mut now_ms) = (Tags::new(), 0);
     let mut replay = te(false);

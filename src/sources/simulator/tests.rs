@@ -7,9 +7,11 @@ use hotpair_core::value::{Sample, Value, ValueType};
 
 use super::*;
 
+mod alarms;
+
 const START: i64 = 1_767_600_000_000;
 
-/// A plant of one area with two tanks, whose tags are kept here.
+/// A plant, of one area with two tanks if nothing else is said, whose tags are kept here.
 struct Bench {
     tags: BTreeMap<String, Sample>,
     catalog: Catalog,
@@ -48,7 +50,11 @@ fn catalog(csv: &str) -> Catalog {
 
 impl Bench {
     fn new(step_ms: u64) -> Self {
-        let catalog = catalog(&plant_tags_csv(1, 2));
+        Self::of(&plant_tags_csv(1, 2), step_ms)
+    }
+
+    fn of(tags_csv: &str, step_ms: u64) -> Self {
+        let catalog = catalog(tags_csv);
         let settings = SimulatorSettings { step_ms, seed: Some(42), ..SimulatorSettings::default() };
         let mut simulator = Simulator::new(settings, &catalog).unwrap();
         let now = SourceTime { unix: UnixMillis(START), mono_ms: 5 };
@@ -60,7 +66,7 @@ impl Bench {
     fn step(&mut self) {
         let mut out = Vec::new();
         let next = self.simulator.step(self.now, &self.tags, &mut out);
-        assert_eq!(out.len(), 26);
+        assert_eq!(out.len(), self.simulator.paths().len());
         for update in out {
             let id = self.catalog.find(&update.path).unwrap();
             let tag = self.catalog.get(id).unwrap();
