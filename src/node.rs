@@ -7,6 +7,7 @@ mod handle;
 mod hooks;
 mod metrics;
 mod publish;
+mod realtime;
 mod recipients;
 mod shown;
 mod system_tags;
@@ -25,6 +26,7 @@ use crate::config::{Config, Problems, Project};
 use crate::storage::{Journal, OpenError, Recovered, Storage};
 
 pub use handle::{HoldRefused, NodeHandle, PublishRefused, SwitchOrder, SwitchRefused, TagUpdate, WriteBatch};
+pub use realtime::{TagWatch, TooManyTags, WatchStep};
 pub use recipients::Addressed;
 
 /// An actor that does not answer its supervisor for so long hangs.

@@ -20,6 +20,8 @@ mod guard;
 mod health;
 mod metrics;
 mod page;
+mod place;
+mod realtime;
 mod redundancy;
 mod request;
 mod stream;
@@ -33,6 +35,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a stop waits for requests under way; a switchover waits for a stop.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A connection whose other end takes nothing, or is not there any more, is closed after this time.
+const STUCK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -61,9 +66,10 @@ pub struct WebServer {
 #[derive(Clone)]
 struct Shared {
     node: NodeHandle,
-    /// True ends the event streams, which would hold up a stop.
+    /// True ends the event streams and WebSockets, which would hold up a stop.
     stop: Arc<watch::Sender<bool>>,
     streams: Arc<AtomicUsize>,
+    sockets: Arc<AtomicUsize>,
     in_flight: Arc<AtomicUsize>,
     /// Host names to insist on; none when any will do.
     host_names: Option<Arc<[String]>>,
@@ -72,10 +78,15 @@ struct Shared {
 /// Serves this node's HTTP on a bound listener. The error is the operating system's, in words.
 pub fn serve(node: NodeHandle, listener: TcpListener, options: WebOptions) -> io::Result<WebServer> {
     let address = listener.local_addr()?;
+    // Connections inherit it. Without it a client that reads nothing would keep one, and what waits for it, for ever.
+    if let Err(error) = socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(STUCK_TIMEOUT)) {
+        tracing::warn!(%error, "clients that take nothing cannot be cut off");
+    }
     let shared = Shared {
         node,
         stop: Arc::new(watch::channel(false).0),
         streams: Arc::default(),
+        sockets: Arc::default(),
         in_flight: Arc::default(),
         host_names: address.ip().is_loopback().then(|| options.host_names.into()),
     };
@@ -121,15 +132,16 @@ impl WebServer {
         self.address
     }
 
-    /// Ends the event streams, gives requests under way half a second, then closes everything.
+    /// Ends the event streams and WebSockets, gives requests under way half a second, then closes everything.
     pub async fn stop(self) {
         self.shared.stop.send_replace(true);
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
         // Not the server's own graceful stop: it also waits for idle browsers that keep their connection.
         loop {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            let busy = self.shared.in_flight.load(Ordering::Acquire) + self.shared.streams.load(Ordering::Acquire);
-            if busy == 0 || tokio::time::Instant::now() >= deadline {
+            let Shared { in_flight, streams, sockets, .. } = &self.shared;
+            let idle = [in_flight, streams, sockets].iter().all(|count| count.load(Ordering::Acquire) == 0);
+            if idle || tokio::time::Instant::now() >= deadline {
                 break;
             }
         }
@@ -141,6 +153,7 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
             .field("streams", &self.streams)
+            .field("sockets", &self.sockets)
             .field("in_flight", &self.in_flight)
             .finish_non_exhaustive()
     }
@@ -167,6 +180,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(
             at("/api/v1/tagValues", "GET, POST").route(web::get().to(tags::read)).route(web::post().to(tags::write)),
         )
+        .service(at("/ws/v1/realtimeData", "GET").route(web::get().to(realtime::open)))
         .service(at("/health/live", "GET, HEAD").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(
             at("/health/ready", "GET, HEAD").route(web::get().to(health::ready)).route(web::head().to(health::ready)),

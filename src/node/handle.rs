@@ -128,6 +128,10 @@ impl NodeHandle {
         self.inner.storage.data_dir()
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     /// Both nodes at a glance, as of now.
     pub fn status(&self) -> Arc<NodeStatus> {
         Arc::new(shown::status(&self.inner.config, &self.inner.shared))
@@ -254,7 +258,7 @@ impl NodeHandle {
         Some(aged(tag, sample, self.inner.shared.clock.wall()))
     }
 
-    fn system_tags(&self) -> Vec<(TagDef, Sample)> {
+    pub(super) fn system_tags(&self) -> Vec<(TagDef, Sample)> {
         system_tags::all(&self.status(), self.inner.shared.clock.wall())
     }
 

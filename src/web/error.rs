@@ -16,8 +16,9 @@ pub(super) struct ApiError {
     running: Option<String>,
 }
 
+/// The JSON of an [`ApiError`].
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     error: Inner<'a>,
 }
 
@@ -41,6 +42,10 @@ impl ApiError {
     pub(super) fn with_running(mut self, running: Option<String>) -> Self {
         self.running = running;
         self
+    }
+
+    pub(super) fn body(&self) -> Body<'_> {
+        Body { error: Inner { code: self.code, message: &self.message, running: self.running.as_deref() } }
     }
 }
 
@@ -101,8 +106,7 @@ impl ResponseError for ApiError {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             answer.insert_header((header::RETRY_AFTER, "1"));
         }
-        let error = Inner { code: self.code, message: &self.message, running: self.running.as_deref() };
-        answer.json(Body { error })
+        answer.json(self.body())
     }
 }
 

@@ -61,7 +61,9 @@ fn check(method: &Method, headers: &HeaderMap, names: Option<&[String]>) -> Resu
         );
         return Err(ApiError::new(StatusCode::FORBIDDEN, "wrong_host", message));
     }
-    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    // A browser lets any page read a WebSocket, unlike an answer: asking for one counts as acting.
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads && !headers.contains_key(header::UPGRADE) {
         return Ok(());
     }
     let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
@@ -136,6 +138,21 @@ mod tests {
         assert!(!post("plant:8066", Some("null")));
         assert!(checked(&Method::GET, Some("plant"), Some("http://evil"), None));
         assert!(!checked(&Method::DELETE, Some("plant"), Some("http://evil"), None));
+    }
+
+    #[test]
+    fn a_foreign_page_cannot_open_a_websocket() {
+        let open = |origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("plant:8066"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+            }
+            check(&Method::GET, &headers, None).is_ok()
+        };
+        assert!(open(None) && open(Some("http://plant:8066")));
+        assert!(!open(Some("http://evil")) && !open(Some("http://plant:8067")) && !open(Some("null")));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) async fn json_body<T: DeserializeOwned>(
         })?
         .map_err(|_| too_large())?
         .map_err(|error| ApiError::bad_request(format!("the body did not arrive completely: {error}")))?;
-    parse_json(&body)
+    parse_json(&body, "the body")
 }
 
 fn too_large() -> ApiError {
@@ -50,20 +50,20 @@ fn is_json(request: &HttpRequest) -> bool {
     sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The value of a JSON text. The error names the place in the value and in the text.
-fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let mut text = serde_json::Deserializer::from_slice(body);
+/// The value of a JSON text, which errors call `name`. They tell the place in the value and in the text.
+pub(super) fn parse_json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, ApiError> {
+    let mut text = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut text).map_err(|error| {
         let place = error.path().to_string();
         let what = error.into_inner();
-        let kind = if what.is_data() { "the body does not fit" } else { "the body is not valid JSON" };
+        let kind = if what.is_data() { "does not fit" } else { "is not valid JSON" };
         ApiError::bad_request(if place == "." {
-            format!("{kind}: {what}")
+            format!("{name} {kind}: {what}")
         } else {
-            format!("{kind}: at {place}: {what}")
+            format!("{name} {kind}: at {place}: {what}")
         })
     })?;
-    text.end().map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;
+    text.end().map_err(|error| ApiError::bad_request(format!("{name} is not valid JSON: {error}")))?;
     Ok(value)
 }
 
@@ -159,12 +159,12 @@ mod tests {
             ("", &["not valid JSON", "EOF"]),
             ("\u{feff}[]", &["not valid JSON"]),
         ] {
-            let message = parse_json::<Vec<Item>>(body.as_bytes()).unwrap_err().to_string();
+            let message = parse_json::<Vec<Item>>(body.as_bytes(), "the body").unwrap_err().to_string();
             assert!(parts.iter().all(|part| message.contains(part)), "{body}: {message}");
         }
-        assert_eq!(parse_json::<Vec<Item>>(br#" [{"key": "A"}] "#).unwrap().len(), 1);
+        assert_eq!(parse_json::<Vec<Item>>(br#" [{"key": "A"}] "#, "the body").unwrap().len(), 1);
         let deep = "[".repeat(100_000);
-        assert!(parse_json::<serde_json::Value>(deep.as_bytes()).is_err());
+        assert!(parse_json::<serde_json::Value>(deep.as_bytes(), "the body").is_err());
     }
 
     #[actix_web::test]

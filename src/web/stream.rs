@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::error::ApiError;
+use super::place::Place;
 use crate::node::NodeHandle;
 use crate::status::NodeStatus;
 
@@ -28,7 +28,7 @@ const REPEAT: Duration = Duration::from_secs(1);
 const MIN_GAP: Duration = Duration::from_millis(50);
 
 pub(super) async fn stream(shared: web::Data<Shared>) -> Result<HttpResponse, ApiError> {
-    let place = Place::take(&shared.streams).ok_or_else(|| {
+    let place = Place::take(&shared.streams, MAX_STREAMS).ok_or_else(|| {
         let message = format!("{MAX_STREAMS} event streams are open already: close a page, or poll the status");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     })?;
@@ -100,35 +100,5 @@ impl MessageBody for EventStream {
         let (event, feed) = made.unzip();
         self.next = feed.map(|feed| Box::pin(feed.next()) as Step);
         Poll::Ready(event.map(Ok))
-    }
-}
-
-/// One of the places for streams, given back when dropped.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
-        let place = Self(count.clone());
-        (count.fetch_add(1, Ordering::AcqRel) < MAX_STREAMS).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_come_back() {
-        let count = Arc::default();
-        let taken: Vec<_> = std::iter::from_fn(|| Place::take(&count)).collect();
-        assert_eq!(taken.len(), MAX_STREAMS);
-        drop(taken);
-        assert_eq!(count.load(Ordering::Acquire), 0);
     }
 }

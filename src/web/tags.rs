@@ -52,7 +52,7 @@ struct TagView<'a> {
 
 /// A value of a tag; of an unknown path only the quality says something.
 #[derive(Serialize)]
-struct ValueView<'a> {
+pub(super) struct ValueView<'a> {
     path: &'a str,
     value: Json,
     quality: String,
@@ -139,7 +139,7 @@ pub(super) async fn read(shared: web::Data<Shared>, request: HttpRequest) -> Ans
     Ok(HttpResponse::Ok().json(values))
 }
 
-fn view(path: &str, sample: Option<Sample>) -> ValueView<'_> {
+pub(super) fn view(path: &str, sample: Option<Sample>) -> ValueView<'_> {
     match sample {
         Some(sample) => ValueView {
             path,

@@ -16,6 +16,7 @@ pub mod link;
 pub mod node;
 pub mod ports;
 pub mod project;
+pub mod socket;
 pub mod watch;
 
 use std::fs;

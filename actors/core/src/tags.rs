@@ -34,7 +34,28 @@ pub struct TagTable {
     last_seq: Seq,
     /// What sources fed up to this change is only *last usable*.
     stale_before: Seq,
+    /// How many changes of a leader were taken.
+    taken: u64,
+    /// How often a leader was followed anew.
+    followed: u64,
     outbox: Option<Outbox>,
+}
+
+/// How a table was at some time: see [`TagTable::moment`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    last_seq: Seq,
+    stale_before: Seq,
+    taken: u64,
+    followed: u64,
+}
+
+impl Moment {
+    /// Whether a tag that had the same change number at both moments had the same value too. It need not when a leader
+    /// was followed anew in between: he may have used numbers again that this node had used.
+    pub fn numbers_like(self, other: Self) -> bool {
+        self.followed == other.followed
+    }
 }
 
 /// What became of a change that the leader sent.
@@ -55,7 +76,7 @@ impl TagTable {
     /// default (`Bad_WaitingForInitialData`), time 0 and change 0.
     pub fn new(catalog: Arc<Catalog>) -> Self {
         let slots = catalog.iter().map(|(_, tag)| Slot::new(tag)).collect();
-        Self { catalog, slots, last_seq: 0, stale_before: 0, outbox: None }
+        Self { catalog, slots, last_seq: 0, stale_before: 0, taken: 0, followed: 0, outbox: None }
     }
 
     /// The tags of this table.
@@ -95,6 +116,12 @@ impl TagTable {
     /// What sources fed up to this change is only last usable.
     pub fn stale_before(&self) -> Seq {
         self.stale_before
+    }
+
+    /// For readers that come again: at two equal moments the table holds, and shows, the same.
+    pub fn moment(&self) -> Moment {
+        let Self { last_seq, stale_before, taken, followed, .. } = *self;
+        Moment { last_seq, stale_before, taken, followed }
     }
 
     /// The value of a tag as a reader sees it: a good value that a source fed before the present tenure shows
@@ -182,6 +209,7 @@ impl TagTable {
     /// gives way to whatever the leader sends: the leader's word counts. An open outbox is closed.
     pub fn begin_following(&mut self, from: Seq) {
         self.close_outbox();
+        self.followed += 1;
         for slot in &mut self.slots {
             slot.seq = slot.seq.min(from);
         }
@@ -206,6 +234,7 @@ impl TagTable {
             return Applied::Older;
         }
         slot.set(sample.value, sample.quality, sample.time, seq);
+        self.taken += 1;
         Applied::Taken
     }
 }

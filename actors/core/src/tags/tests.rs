@@ -332,3 +332,27 @@ fn cost_of_a_write() {
         println!("{count} tags: drain {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn a_reader_that_comes_again_sees_from_the_moment_whether_anything_changed() {
+    let mut leader = plain(2);
+    let before = leader.moment();
+    assert_eq!(leader.moment(), before);
+    write(&mut leader, 0, 1.0);
+    let written = leader.moment();
+    assert!(written != before && written.numbers_like(before));
+    leader.begin_tenure();
+    assert_ne!(leader.moment(), written, "values of sources are shown otherwise now");
+
+    let mut follower = plain(2);
+    follower.begin_following(5);
+    let before = follower.moment();
+    // Neither is past the last change that the follower knows.
+    assert_eq!(follower.apply(TagId(0), 4, good(1.0, 0)), Applied::Taken);
+    let taken = follower.moment();
+    assert!(taken != before && taken.numbers_like(before));
+    assert_eq!(follower.apply(TagId(0), 3, good(2.0, 0)), Applied::Older);
+    assert_eq!(follower.moment(), taken);
+    follower.begin_following(5);
+    assert!(!follower.moment().numbers_like(taken));
+}
