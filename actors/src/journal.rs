@@ -31,7 +31,8 @@ pub trait JournalStore: Send + Sync + 'static {
     /// it is. Batches take effect in the order of the calls.
     fn append(&self, batch: JournalBatch, done: Appended);
 
-    /// Reads entries of one log from position `from` on, at most `max`. Fewer, or none: there are no more (any more).
+    /// Reads entries of one log from position `from` on, or from the first one behind it that is held, without a gap
+    /// between them, at most `max`. Fewer, or none: there are no more (any more), or there is a gap.
     fn read(&self, origin: Epoch, from: u64, max: usize, done: Entries);
 
     /// Why the last operation failed; none when it succeeded. Shown by status.

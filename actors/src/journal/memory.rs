@@ -146,7 +146,10 @@ impl JournalStore for MemoryJournal {
         let mut inner = self.inner.lock();
         let result = inner.attempt().map(|()| {
             let log = inner.entries.range((origin, from)..=(origin, u64::MAX));
-            log.take(max).map(|(_, entry)| entry.clone()).collect()
+            let mut last = None;
+            let joins =
+                |entry: &&Arc<AlarmEntry>| last.replace(entry.position).is_none_or(|last| last + 1 == entry.position);
+            log.map(|(_, entry)| entry).take_while(joins).take(max).cloned().collect()
         });
         drop(inner);
         done(result);

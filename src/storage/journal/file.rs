@@ -20,6 +20,9 @@
 //!                            entry         the whole entry as MessagePack with named fields
 //! origins(counter, node, last)
 //!                            the last position of each log; stays when its entries are gone
+//! skipped(counter, node, last)
+//!                            up to where entries of a log were gone at the other node before it gave them: before this
+//!                            position a log may have gaps
 //! included(counter, node, last)
 //!                            up to where `states` take each log into account
 //! states(key, state)         alarm's key (16 bytes) and MessagePack of `PortableState`, of those not the default
@@ -53,6 +56,9 @@ const SCHEMA: &str = "
     CREATE INDEX entries_hidden ON entries(event, kind) WHERE hidden = 1;
     CREATE INDEX entries_operation ON entries(time) WHERE operation IS NOT NULL;
     CREATE TABLE origins(
+        counter INTEGER NOT NULL, node BLOB NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(counter, node)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE skipped(
         counter INTEGER NOT NULL, node BLOB NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(counter, node)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE included(

@@ -2,7 +2,7 @@
 
 use hotpair_core::alarms::{AlarmEntry, EntryKind};
 use hotpair_core::types::{Epoch, NodeId};
-use rusqlite::Row;
+use rusqlite::{ErrorCode, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +19,15 @@ pub(super) enum Unreadable {
 
 impl From<rusqlite::Error> for Unreadable {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+        match error {
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) => {
+                Self::Content(error.to_string())
+            }
+            // Such as a table that is missing.
+            error if error.sqlite_error_code() == Some(ErrorCode::Unknown) => Self::Content(error.to_string()),
+            error => Self::Sqlite(error),
+        }
     }
 }
 

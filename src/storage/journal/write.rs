@@ -14,7 +14,7 @@ use super::step;
 use crate::storage::error::{disk_error, explain};
 
 /// So many entries are forgotten in one transaction, so that no batch waits for long.
-const PRUNED_AT_ONCE: i64 = 1000;
+const PRUNED_AT_ONCE: i64 = 500;
 
 const PUT_ENTRY: &str = "
     INSERT INTO entries(id, time, counter, node, position, event, kind, hidden, path, name, operation, entry)
@@ -24,6 +24,8 @@ const SHOWN: &str = "
 const HIDE: &str = "UPDATE entries SET hidden = 1 WHERE id = ?1";
 const PUT_ORIGIN: &str = "
     INSERT INTO origins(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
+const PUT_SKIPPED: &str = "
+    INSERT INTO skipped(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
 const PUT_INCLUDED: &str = "
     INSERT INTO included(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
 const PUT_STATE: &str = "
@@ -47,30 +49,33 @@ const SHOW_NEXT: &str = "
 pub(super) struct Outcome {
     /// Of each batch.
     pub(super) results: Vec<Result<(), DiskError>>,
-    /// Of the disk: a batch that did not fit is no failure of it.
-    pub(super) disk: Result<(), DiskError>,
+    /// Of the disk; none: it was not asked. A batch that did not fit is no failure of it.
+    pub(super) disk: Option<Result<(), DiskError>>,
 }
+
+/// A batch, and those of its entries that are new.
+type Fitted<'a> = (&'a JournalBatch, Vec<&'a Arc<AlarmEntry>>);
 
 impl File {
     /// Stores the batches that fit, all in one transaction: they are on the disk when this returns, or none of them.
     pub(super) fn append(&mut self, batches: &[JournalBatch]) -> Outcome {
         let mut fitting = Fitting::new(&self.held);
-        let fitted: Vec<Result<Vec<&Arc<AlarmEntry>>, DiskError>> =
-            batches.iter().map(|batch| check_numbers(batch).and_then(|()| fitting.fit(batch))).collect();
+        let mut refused = Vec::with_capacity(batches.len());
+        let mut fitted: Vec<Fitted<'_>> = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let new = check_numbers(batch).and_then(|()| fitting.fit(batch));
+            refused.push(new.as_ref().err().cloned());
+            fitted.extend(new.ok().map(|new| (batch, new)));
+        }
         let moved = fitting.moved();
-        let fitting: Vec<(&JournalBatch, &Vec<&Arc<AlarmEntry>>)> =
-            batches.iter().zip(&fitted).filter_map(|(batch, new)| Some((batch, new.as_ref().ok()?))).collect();
-        let disk = if fitting.is_empty() { Ok(()) } else { self.transact(&fitting, moved) };
-        let disk = disk.map_err(|what| disk_error(&self.path, &what));
-        let results = fitted.into_iter().map(|new| new.and_then(|_| disk.clone())).collect();
+        let disk = fitted.iter().any(changes).then(|| self.transact(&fitted, moved));
+        let disk = disk.map(|result| result.map_err(|what| disk_error(&self.path, &what)));
+        let of_fitting = disk.clone().unwrap_or(Ok(()));
+        let results = refused.into_iter().map(|refused| refused.map_or_else(|| of_fitting.clone(), Err)).collect();
         Outcome { results, disk }
     }
 
-    fn transact(
-        &mut self,
-        batches: &[(&JournalBatch, &Vec<&Arc<AlarmEntry>>)],
-        mut moved: Positions,
-    ) -> Result<(), String> {
+    fn transact(&mut self, batches: &[Fitted<'_>], mut moved: Positions) -> Result<(), String> {
         if !self.path.exists() {
             return Err("the file was removed or renamed while hotpair works; put it back, or restart hotpair".into());
         }
@@ -80,11 +85,12 @@ impl File {
             step("after BEGIN");
             let mut last = self.last;
             for (batch, new) in batches {
-                for entry in *new {
+                for entry in new {
                     last += 1;
                     put_entry(&transaction, last, entry)?;
                     step("after an entry");
                 }
+                put_positions(&transaction, PUT_SKIPPED, &batch.skipped)?;
                 put_rest(&transaction, batch)?;
                 step("after a batch");
             }
@@ -109,9 +115,18 @@ impl File {
             let mut rows = select.query((counter, origin.node.0.to_be_bytes(), from, max))?;
             while let Some(row) = rows.next()? {
                 let entry = read_entry(row, 0)?;
-                // What the other node had forgotten before it gave the rest: the next reading begins behind it.
                 if entries.last().is_some_and(|before| before.position + 1 != entry.position) {
-                    break;
+                    // What the other node had forgotten before it gave the rest: the next reading begins behind it.
+                    let skipped: Option<i64> = self.connection.query_row(
+                        "SELECT max(last) FROM skipped WHERE counter = ?1 AND node = ?2 AND last >= ?3",
+                        params![counter, origin.node.0.to_be_bytes(), stored(entry.position - 1)],
+                        |row| row.get(0),
+                    )?;
+                    if skipped.is_some() {
+                        break;
+                    }
+                    let what = format!("entry {} of the log of tenure {origin} is missing", entry.position - 1);
+                    return Err(Unreadable::Content(what));
                 }
                 entries.push(Arc::new(entry));
             }
@@ -128,17 +143,22 @@ impl File {
         self.last - self.first - self.keep + 1 >= self.prune_step()
     }
 
-    /// Forgets some of the oldest entries, never those that must stay.
-    pub(super) fn prune(&mut self) -> Result<(), String> {
+    /// Whether there are a fifth more than must stay.
+    pub(super) fn has_large_surplus(&self) -> bool {
+        self.last - self.first - self.keep + 1 > self.keep / 5
+    }
+
+    /// Forgets some of the oldest entries, never those that must stay; how many.
+    pub(super) fn prune(&mut self) -> Result<usize, String> {
         let end = (self.last - self.keep + 1).min(self.first + self.prune_step());
-        let mut forget = || -> rusqlite::Result<i64> {
+        let mut forget = || -> rusqlite::Result<(i64, usize)> {
             step("before a prune");
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let alone: Vec<([u8; 16], i64)> = transaction
                 .prepare_cached(LEFT_ALONE)?
                 .query_map([end], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            transaction.prepare_cached(FORGET)?.execute([end])?;
+            let forgotten = transaction.prepare_cached(FORGET)?.execute([end])?;
             step("inside a prune");
             for (event, kind) in alone {
                 transaction.prepare_cached(SHOW_NEXT)?.execute((event, kind))?;
@@ -148,10 +168,11 @@ impl File {
             step("before the COMMIT of a prune");
             transaction.commit()?;
             step("after a prune");
-            Ok(first.unwrap_or(end))
+            Ok((first.unwrap_or(end), forgotten))
         };
-        self.first = forget().map_err(|error| explain(&error))?;
-        Ok(())
+        let (first, forgotten) = forget().map_err(|error| explain(&error))?;
+        self.first = first;
+        Ok(forgotten)
     }
 
     fn prune_step(&self) -> i64 {
@@ -159,10 +180,21 @@ impl File {
     }
 }
 
+/// Whether there is something to write.
+fn changes((batch, new): &Fitted<'_>) -> bool {
+    !new.is_empty()
+        || !batch.skipped.is_empty()
+        || batch.replace
+        || !batch.states.is_empty()
+        || batch.shelves.is_some()
+        || !batch.included.is_empty()
+}
+
 /// The numbers of SQLite end at 2^63 - 1: no tenure and no log comes that far.
 fn check_numbers(batch: &JournalBatch) -> Result<(), DiskError> {
     let numbers = |(origin, last): (&Epoch, &u64)| stored(origin.counter).is_some() && stored(*last).is_some();
-    if batch.entries.iter().all(|entry| place_of(entry).is_some()) && batch.included.iter().all(numbers) {
+    let positions = batch.included.iter().chain(&batch.skipped);
+    if batch.entries.iter().all(|entry| place_of(entry).is_some()) && positions.into_iter().all(numbers) {
         return Ok(());
     }
     Err(DiskError(Arc::from(

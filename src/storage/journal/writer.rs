@@ -15,9 +15,6 @@ use crate::storage::writer::tell;
 /// wait for the last one.
 const GROUP_ROWS: usize = 10_000;
 
-/// While batches wait, a step of forgetting follows so many entries and states.
-const ROWS_A_PRUNE: usize = 500;
-
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Option<File>,
@@ -36,9 +33,7 @@ impl Writer {
             if !group.is_empty() {
                 self.perform(group);
             }
-            for _ in 0..=rows / ROWS_A_PRUNE {
-                self.prune();
-            }
+            self.prune(rows);
         }
     }
 
@@ -81,8 +76,10 @@ impl Writer {
         let Some(file) = &mut self.file else { return };
         if !batches.is_empty() {
             let outcome = file.append(&batches);
-            self.prune_failed &= outcome.disk.is_err();
-            note(&self.shared, &outcome.disk);
+            if let Some(result) = &outcome.disk {
+                self.prune_failed &= result.is_err();
+                note(&self.shared, result);
+            }
             for (done, result) in dones.into_iter().zip(outcome.results) {
                 tell(done, result);
                 step("after a done");
@@ -99,13 +96,23 @@ impl Writer {
         !self.prune_failed && self.file.as_ref().is_some_and(File::has_surplus)
     }
 
-    fn prune(&mut self) {
-        if self.can_prune()
+    /// A step of forgetting: batches that came meanwhile wait for no more. Only when there are far too many entries, as
+    /// many are forgotten as came, and some more.
+    fn prune(&mut self, came: usize) {
+        let mut forgotten = 0;
+        while self.can_prune()
             && let Some(file) = &mut self.file
-            && let Err(what) = file.prune()
         {
-            tracing::warn!("cannot remove the oldest entries from {}: {what}", file.path().display());
-            self.prune_failed = true;
+            match file.prune() {
+                Ok(count) => forgotten += count,
+                Err(what) => {
+                    tracing::warn!("cannot remove the oldest entries from {}: {what}", file.path().display());
+                    self.prune_failed = true;
+                }
+            }
+            if forgotten > came || !file.has_large_surplus() {
+                return;
+            }
         }
     }
 }

@@ -91,7 +91,9 @@ impl Absorption {
         let mut desk = Desk { table, pen, now, out };
         for (key, events) in self.alarms {
             let Some(id) = desk.table.list().find(key) else { continue };
+            // The second look: ours may be over by the first one, and make room for what waits there.
             if absorb_alarm(&mut desk, id, &events) {
+                absorb_alarm(&mut desk, id, &events);
                 engine.follow(&desk, id);
                 engine.judge_again(&mut desk, id, sample);
             }

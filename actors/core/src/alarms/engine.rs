@@ -285,9 +285,13 @@ impl AlarmEngine {
         };
         let list = desk.table.list().clone();
         let Some(def) = list.get(id) else { return };
-        let delay = delay(def, pending.kind);
-        let time = UnixMillis(pending.since.0.saturating_add_unsigned(delay));
+        let time = UnixMillis(pending.since.0.saturating_add_unsigned(delay(def, pending.kind)));
         self.come_to(desk, id, def, pending.kind, time, pending.value);
+        // The transition ends the delay. Should it not have been possible, the delay ends all the same.
+        if desk.table.state(id).is_some_and(|state| state.pending.is_some()) {
+            desk.set_pending(id, None);
+            self.follow(desk, id);
+        }
     }
 
     fn fire_stale(&mut self, desk: &mut Desk<'_>, id: AlarmId) {

@@ -35,7 +35,7 @@ impl EventId {
         Self(hasher.digest128())
     }
 
-    /// Of a shelving or unshelving of `path` at that place of the journal.
+    /// Of a shelving of `path` at that place of the journal. The entry that ends it names it.
     pub fn of_shelving(path: &str, origin: Epoch, position: u64) -> Self {
         let mut hasher = Xxh3::new();
         hasher.update(b"shelving");

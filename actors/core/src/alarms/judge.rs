@@ -148,13 +148,14 @@ impl Rate {
             }
             return None;
         }
-        let percent = (value - from.value).abs() / range * 100.0;
+        // Multiplied first: so a change of exactly the limit is found to be that.
+        let percent = |period: f64, of: f64| (value - from.value).abs() * 100.0 * period / (range * of);
         if passed < i128::from(self.period_ms.max(1)) {
             // The period is not over: the change so far may be too much already, but cannot be little enough yet.
-            let verdict = by_limit(percent, self.limit, self.inclusive, self.deadband);
+            let verdict = by_limit(percent(1.0, 1.0), self.limit, self.inclusive, self.deadband);
             return (verdict == Verdict::Beyond).then_some(verdict);
         }
-        let in_a_period = percent * (self.period_ms as f64 / passed as f64);
+        let in_a_period = percent(self.period_ms as f64, passed as f64);
         // What a source said last is no step on the way: it may come with ever newer times and never change.
         if trust == Trust::Firm {
             *reference = Some(Reference { value, time });
