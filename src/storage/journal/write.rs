@@ -25,7 +25,8 @@ const HIDE: &str = "UPDATE entries SET hidden = 1 WHERE id = ?1";
 const PUT_ORIGIN: &str = "
     INSERT INTO origins(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
 const PUT_SKIPPED: &str = "
-    INSERT INTO skipped(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
+    INSERT INTO skipped(counter, node, last) VALUES(?1, ?2, ?3)
+    ON CONFLICT(counter, node) DO UPDATE SET last = max(last, ?3)";
 const PUT_INCLUDED: &str = "
     INSERT INTO included(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
 const PUT_STATE: &str = "
