@@ -10,6 +10,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hotpair_core::types::Mode;
 
+mod ack;
+mod alarms;
 pub mod check;
 mod demo;
 mod failure;
@@ -19,11 +21,14 @@ mod hold;
 pub mod init;
 mod logging;
 mod node_client;
+mod picture;
 mod run;
 mod shell_quote;
+mod shelve;
 mod status;
 mod switch;
 mod terminal;
+mod unshelve;
 
 pub use failure::Failure;
 
@@ -53,6 +58,14 @@ enum Command {
     Switch(SwitchArgs),
     /// Forbid automatic failover and recovery for a time (maintenance)
     Hold(HoldArgs),
+    /// Show the alarms that are not normal
+    Alarms(AlarmsArgs),
+    /// Acknowledge an alarm, or all
+    Ack(AckArgs),
+    /// Hide alarms for a time; they are judged and journaled all the same
+    Shelve(ShelveArgs),
+    /// Show shelved alarms again
+    Unshelve(UnshelveArgs),
 }
 
 #[derive(Args, Debug)]
@@ -164,6 +177,64 @@ struct HoldArgs {
     release: bool,
 }
 
+#[derive(Args, Debug)]
+struct AlarmsArgs {
+    #[command(flatten)]
+    node: NodeUrl,
+    /// Print JSON and nothing else
+    #[arg(long)]
+    json: bool,
+    /// Go on, and print again at each change
+    #[arg(long)]
+    watch: bool,
+    /// Shelved ones too, and what is shelved
+    #[arg(long, conflicts_with = "history")]
+    shelved: bool,
+    /// The newest rows of the journal instead
+    #[arg(long)]
+    history: bool,
+}
+
+#[derive(Args, Debug)]
+struct AckArgs {
+    #[command(flatten)]
+    node: NodeUrl,
+    /// The occurrence, as 'hotpair alarms' shows it; its first digits are enough
+    #[arg(value_name = "EVENT_ID", required_unless_present = "all", conflicts_with = "all")]
+    event: Option<String>,
+    /// All that wait for it, shelved ones too
+    #[arg(long)]
+    all: bool,
+    /// Why, for the journal; some alarms want it
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct ShelveArgs {
+    #[command(flatten)]
+    node: NodeUrl,
+    /// A tag's path, that and an alarm's name behind a '/', or '*' for any characters
+    path: String,
+    /// How long
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    minutes: u32,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct UnshelveArgs {
+    #[command(flatten)]
+    node: NodeUrl,
+    /// As it was shelved
+    path: String,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+}
+
 /// Reads this process's arguments, does what they ask and gives the exit status.
 pub fn main() -> ExitCode {
     let command = match CommandLine::try_parse() {
@@ -188,6 +259,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::run(&args),
         Command::Switch(args) => switch::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::Alarms(args) => alarms::run(&args),
+        Command::Ack(args) => ack::run(&args),
+        Command::Shelve(args) => shelve::run(&args),
+        Command::Unshelve(args) => unshelve::run(&args),
     }
 }
 
@@ -287,6 +362,12 @@ mod tests {
             "hotpair switch --url http://a:1 --reason planned",
             "hotpair hold --minutes 30 --reason maintenance",
             "hotpair hold --release",
+            "hotpair alarms --url http://a:1 --json --watch --shelved",
+            "hotpair alarms --history",
+            "hotpair ack 00112233 --comment seen --url http://a:1",
+            "hotpair ack --all",
+            "hotpair shelve Plant/* --minutes 30 --comment works --url http://a:1",
+            "hotpair unshelve Plant/* --comment done",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -312,6 +393,12 @@ mod tests {
             "hotpair hold --reason x",
             "hotpair hold --minutes 5",
             "hotpair hold --release --minutes 5",
+            "hotpair alarms --history --shelved",
+            "hotpair ack",
+            "hotpair ack 00112233 --all",
+            "hotpair shelve Plant/*",
+            "hotpair shelve Plant/* --minutes 0",
+            "hotpair unshelve",
         ] {
             let told = complaint(line);
             assert!(!told.contains('\n') && told.ends_with("tells more)"), "{line}: {told}");

@@ -7,6 +7,7 @@
 //! program.
 #![forbid(unsafe_code)]
 
+pub mod alarms_shown;
 #[cfg(feature = "service")]
 pub mod cli;
 pub mod config;

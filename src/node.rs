@@ -1,6 +1,7 @@
 //! A node: the only place where everything meets.
 
 mod aged;
+mod alarm_lists;
 mod divergence;
 mod feed;
 mod handle;

@@ -2,6 +2,7 @@
 //!
 //! The same types are written by the web server and read by the command line.
 
+use hotpair_core::alarms::AlarmCounts;
 use hotpair_core::protocol::{Refusal, Tenure};
 use hotpair_core::types::{
     Authorization, Configuration, Mode, NodeId, RecoveryMode, StandbyActivityLevel, Status, SyncPhase, UnixMillis,
@@ -298,6 +299,8 @@ pub struct NodeMetrics {
     pub tag_updates: u64,
     /// Tags of the project.
     pub tags: u64,
+    /// How many alarms are in which state.
+    pub alarms: AlarmCounts,
     /// Replacements of actors, by actor and cause (`panic`, `hang`, `stop`).
     pub actor_restarts: Vec<(String, &'static str, u64)>,
     /// Messages that wait in an actor's mailbox.
@@ -366,11 +369,11 @@ pub mod rfc3339 {
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-    pub(super) fn serialize<S: Serializer>(time: &UnixMillis, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &UnixMillis, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&text(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UnixMillis, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UnixMillis, D::Error> {
         let text = String::deserialize(from)?;
         parse(&text)
             .map_err(|e| serde::de::Error::custom(format!("'{text}' is not a time like 2026-01-05T08:00:00.000Z: {e}")))
@@ -390,11 +393,11 @@ pub mod node_id {
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-    pub(super) fn serialize<S: Serializer>(id: &NodeId, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(id: &NodeId, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(id)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeId, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeId, D::Error> {
         parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }

@@ -14,10 +14,12 @@ use tokio::sync::watch;
 
 use crate::node::NodeHandle;
 
+mod alarms;
 mod divergence;
 mod error;
 mod guard;
 mod health;
+mod journal;
 mod metrics;
 mod page;
 mod place;
@@ -180,6 +182,14 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(
             at("/api/v1/tagValues", "GET, POST").route(web::get().to(tags::read)).route(web::post().to(tags::write)),
         )
+        .service(at("/api/v1/alarms", "GET").route(web::get().to(alarms::list)))
+        .service(at("/api/v1/alarms/shelved", "GET").route(web::get().to(alarms::shelved)))
+        .service(at("/api/v1/alarms/shelve", "POST").route(web::post().to(alarms::shelve)))
+        .service(at("/api/v1/alarms/unshelve", "POST").route(web::post().to(alarms::unshelve)))
+        .service(at("/api/v1/alarms/{eventId}/ack", "POST").route(web::post().to(alarms::acknowledge)))
+        .service(at("/api/v1/alarms/{eventId}/comment", "POST").route(web::post().to(alarms::comment)))
+        .service(at("/api/v1/historicalData/alarms", "GET").route(web::get().to(journal::rows)))
+        .service(at("/api/v1/historicalData/pagedAlarms", "GET").route(web::get().to(journal::page)))
         .service(at("/ws/v1/realtimeData", "GET").route(web::get().to(realtime::open)))
         .service(at("/health/live", "GET, HEAD").route(web::get().to(health::live)).route(web::head().to(health::live)))
         .service(

@@ -40,6 +40,11 @@ impl Failure {
         Self { exit_status: ANYTHING_ELSE, message: message.into() }
     }
 
+    /// The node refused; others may be told otherwise.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.exit_status == REFUSED
+    }
+
     /// What the process ends with.
     pub fn exit_status(&self) -> u8 {
         self.exit_status

@@ -12,6 +12,16 @@ use crate::status::NodeStatus;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For questions: the whole of asking and answering.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// For lists, which may be long.
+const LIST_TIMEOUT: Duration = Duration::from_secs(20);
+/// A list of a hundred thousand alarms has half of it.
+const MAX_ANSWER_BYTES: u64 = 128 * 1024 * 1024;
+/// How often an order is repeated whose answer the node has lost.
+const LOST_ANSWERS: u32 = 5;
+/// The other node needs a moment to take over.
+const BEFORE_REPEATING: Duration = Duration::from_millis(500);
+/// The HTTP status of a lost answer.
+const OUTCOME_UNKNOWN: u16 = 504;
 /// For orders: a switch answers when it is done, and both nodes' timeouts can be configured.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -69,6 +79,32 @@ impl NodeClient {
         self.text_of(request.call()).map(drop)
     }
 
+    /// What stands at `/api/v1/` and then `what`.
+    pub(super) fn get<T: for<'a> Deserialize<'a>>(&self, what: &str) -> Result<T, Failure> {
+        let address = format!("{}/api/v1/{what}", self.base);
+        let request = self.agent.get(address).config().timeout_global(Some(LIST_TIMEOUT)).build();
+        self.understood(&self.text_of(request.call())?)
+    }
+
+    /// Sends an order about alarms to `/api/v1/` and then `what`, under an id of its own: when the answer is lost it is
+    /// repeated, and done only once.
+    pub(super) fn operate(&self, what: &str, mut body: Value) -> Result<(), Failure> {
+        let id = getrandom::u64().map_err(|error| Failure::other(format!("no random numbers: {error}")))?;
+        body["operationId"] = Value::from(format!("cli-{id:016x}"));
+        let address = format!("{}/api/v1/{what}", self.base);
+        let mut left = LOST_ANSWERS;
+        loop {
+            let request = self.agent.post(&address).config().timeout_global(Some(ORDER_TIMEOUT)).build();
+            let answer = request.send_json(&body);
+            let lost = answer.as_ref().is_ok_and(|answer| answer.status() == OUTCOME_UNKNOWN);
+            if !lost || left == 0 {
+                return self.text_of(answer).map(drop);
+            }
+            left -= 1;
+            std::thread::sleep(BEFORE_REPEATING);
+        }
+    }
+
     fn status_text(&self) -> Result<String, Failure> {
         let request = self.agent.get(self.address("status")).config().timeout_global(Some(ANSWER_TIMEOUT)).build();
         self.text_of(request.call())
@@ -86,7 +122,8 @@ impl NodeClient {
     fn text_of(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
         let mut answer = answer.map_err(|error| self.no_answer(&error))?;
         let status = answer.status().as_u16();
-        let text = answer.body_mut().read_to_string().map_err(|error| self.no_answer(&error))?;
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+        let text = body.read_to_string().map_err(|error| self.no_answer(&error))?;
         if (200..300).contains(&status) { Ok(text) } else { Err(self.bad_answer(status, &text)) }
     }
 
@@ -112,6 +149,8 @@ impl NodeClient {
     /// A refusal when the node gives a reason of its own; the outcome of a forwarded order that got lost is not one.
     fn bad_answer(&self, status: u16, text: &str) -> Failure {
         match serde_json::from_str::<ErrorBody>(text) {
+            // It is about what was asked for, and not about who was asked.
+            Ok(body) if body.result.is_some() => Failure::refused(body.error.message),
             // A node knows what this program asks for.
             _ if matches!(status, 404 | 405) => self.no_hotpair(status),
             Ok(body) if (400..500).contains(&status) || status == 503 => Failure::refused(body.error.message),
@@ -128,6 +167,8 @@ impl NodeClient {
 #[derive(Deserialize)]
 struct ErrorBody {
     error: ErrorText,
+    /// Of orders about alarms: what came of it.
+    result: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -243,6 +284,17 @@ mod tests {
     fn an_unknown_outcome_is_no_refusal() {
         let url = node_that_answers("504 Gateway Timeout", r#"{"error": {"code": "unknown", "message": "repeat"}}"#);
         assert_eq!(NodeClient::new(&url).unwrap().switch("test").unwrap_err().exit_status(), 1);
+    }
+
+    #[test]
+    fn an_alarm_that_is_over_is_no_missing_page() {
+        let url = node_that_answers(
+            "404 Not Found",
+            r#"{"error": {"code": "event_unknown", "message": "it is over"}, "result": "BadEventIdUnknown"}"#,
+        );
+        let body = serde_json::json!({ "comment": "" });
+        let failure = NodeClient::new(&url).unwrap().operate("alarms/00/ack", body).unwrap_err();
+        assert_eq!((failure.exit_status(), failure.to_string().as_str()), (3, "it is over"));
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl NodeHandle {
         &self.inner.shared
     }
 
+    /// This node's lasting identity.
+    pub fn id(&self) -> NodeId {
+        self.inner.shared.settings.node
+    }
+
     /// Both nodes at a glance, as of now.
     pub fn status(&self) -> Arc<NodeStatus> {
         Arc::new(shown::status(&self.inner.config, &self.inner.shared))
@@ -259,7 +264,7 @@ impl NodeHandle {
     }
 
     pub(super) fn system_tags(&self) -> Vec<(TagDef, Sample)> {
-        system_tags::all(&self.status(), self.inner.shared.clock.wall())
+        system_tags::all(&self.status(), self.alarm_table().counts(), self.inner.shared.clock.wall())
     }
 
     /// Writes tags as a client does. At the Standby node the Running one does it.
@@ -307,7 +312,7 @@ impl NodeHandle {
         Who { operator: Arc::from(operator), node: self.inner.shared.settings.node }
     }
 
-    /// The alarms as they are now. Hold it for a moment only: whoever judges values waits meanwhile.
+    /// The table of the alarms. Hold it for a moment only: whoever judges values waits meanwhile.
     pub fn alarm_table(&self) -> impl Deref<Target = AlarmTable> + '_ {
         self.inner.shared.alarms.read()
     }
@@ -333,7 +338,7 @@ impl NodeHandle {
     /// Numbers for a monitoring system.
     pub fn metrics(&self) -> NodeMetrics {
         let status = self.status();
-        metrics::all(&self.inner.shared, &self.inner.counts, &status)
+        metrics::all(&self.inner.shared, &self.inner.counts, &status, self.alarm_table().counts())
     }
 
     /// Resolves, with why, when this node must end its process: something that the pair depends on hangs.

@@ -1,6 +1,7 @@
 //! Numbers for `/metrics`.
 
 use hotpair_actors::shared::Shared;
+use hotpair_core::alarms::AlarmCounts;
 use hotpair_core::protocol::Tenure;
 use parking_lot::Mutex;
 
@@ -24,7 +25,7 @@ impl Counts {
     }
 }
 
-pub(super) fn all(shared: &Shared, counts: &Counts, status: &NodeStatus) -> NodeMetrics {
+pub(super) fn all(shared: &Shared, counts: &Counts, status: &NodeStatus, alarms: AlarmCounts) -> NodeMetrics {
     let (done, refused) = shared.switches();
     let replication = shared.replication();
     let failovers = [Tenure::Failover, Tenure::Recovery, Tenure::DualRunning]
@@ -45,6 +46,7 @@ pub(super) fn all(shared: &Shared, counts: &Counts, status: &NodeStatus) -> Node
         sync_lag_seconds: replication.lag_ms as f64 / 1000.0,
         tag_updates: replication.updates_total,
         tags: shared.table.read().catalog().len() as u64,
+        alarms,
         actor_restarts: snapshots
             .iter()
             .flat_map(|(name, snapshot)| {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hotpair_core::alarms::AlarmCounts;
 use hotpair_core::catalog::{TagId, path_matches};
 use hotpair_core::quality::Quality;
 use hotpair_core::tags::Moment;
@@ -65,6 +66,7 @@ struct Watched {
 struct System {
     changes: watch::Receiver<Arc<NodeStatus>>,
     tags: Vec<WatchedSystem>,
+    alarms: AlarmCounts,
     looked: Option<Instant>,
 }
 
@@ -93,13 +95,13 @@ impl NodeHandle {
     /// once: all work is done by [`TagWatch::step`].
     pub fn watch_tags(&self, patterns: Vec<String>, max: usize) -> TagWatch {
         let status = self.subscribe_status();
-        let system = system_tags::all(&status.borrow(), UnixMillis(0));
+        let system = system_tags::all(&status.borrow(), AlarmCounts::default(), UnixMillis(0));
         let system = system.into_iter().map(|(tag, _)| tag.path);
         let system = system.filter(|path| fits(&patterns, path));
         let system = system.map(|path| WatchedSystem { path, seen: None }).collect();
         let (patterns, paths): (Vec<_>, Vec<_>) = patterns.into_iter().partition(|path| path.contains('*'));
         let (mut exact, mut unknown) = (Vec::new(), Vec::new());
-        let system = System { changes: status, tags: system, looked: None };
+        let system = System { changes: status, tags: system, alarms: AlarmCounts::default(), looked: None };
         for path in paths {
             match self.catalog().find(&path) {
                 Some(id) => exact.push(id),
@@ -220,11 +222,16 @@ impl TagWatch {
     /// The end of each round.
     fn look_at_system(&mut self, each: &mut dyn FnMut(&str, Option<Sample>) -> bool) -> WatchStep {
         let system = &mut self.system;
+        if system.tags.is_empty() {
+            return WatchStep::RoundOver;
+        }
         let recently = system.looked.is_some_and(|looked| looked.elapsed() < LOOK_FOR_STALE);
-        if system.tags.is_empty() || (recently && !system.changes.has_changed().unwrap_or(false)) {
+        let alarms = self.node.alarm_table().counts();
+        if recently && system.alarms == alarms && !system.changes.has_changed().unwrap_or(false) {
             return WatchStep::RoundOver;
         }
         system.changes.borrow_and_update();
+        system.alarms = alarms;
         system.looked = Some(Instant::now());
         for (tag, sample) in self.node.system_tags() {
             let Some(watched) = system.tags.iter_mut().find(|watched| watched.path == tag.path) else { continue };

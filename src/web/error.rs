@@ -4,6 +4,7 @@ use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
+use hotpair_core::alarms::AlarmResult;
 use hotpair_core::protocol::WriteRefusal;
 use serde::Serialize;
 
@@ -14,12 +15,16 @@ pub(super) struct ApiError {
     code: &'static str,
     message: String,
     running: Option<String>,
+    /// The name that the standard has for it.
+    result: Option<AlarmResult>,
 }
 
 /// The JSON of an [`ApiError`].
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
     error: Inner<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<AlarmResult>,
 }
 
 #[derive(Serialize)]
@@ -31,7 +36,7 @@ struct Inner<'a> {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), running: None }
+        Self { status, code, message: message.into(), running: None, result: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -44,49 +49,75 @@ impl ApiError {
         self
     }
 
+    /// Says what came of a request of an operator, besides the code.
+    pub(super) fn with_result(mut self, result: AlarmResult) -> Self {
+        self.result = Some(result);
+        self
+    }
+
     pub(super) fn body(&self) -> Body<'_> {
-        Body { error: Inner { code: self.code, message: &self.message, running: self.running.as_deref() } }
+        let error = Inner { code: self.code, message: &self.message, running: self.running.as_deref() };
+        Body { error, result: self.result }
     }
 }
 
-impl From<WriteRefusal> for ApiError {
-    fn from(refusal: WriteRefusal) -> Self {
+/// What was refused, as its errors call it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refused {
+    /// A write of tags.
+    Write,
+    /// A request of an operator about alarms.
+    Alarm,
+}
+
+impl Refused {
+    /// The error of why it was refused as a whole.
+    pub(super) fn because(self, refusal: WriteRefusal) -> ApiError {
         use StatusCode as S;
+        let (nothing, too_many, done, id, disk) = match self {
+            Self::Write => (
+                "nothing was written",
+                "too many writes are waiting; try again, with larger batches",
+                "it may have been written",
+                "Idempotency-Key",
+                "retained tags cannot be stored",
+            ),
+            Self::Alarm => (
+                "nothing was done",
+                "too many requests are waiting; try again",
+                "it may have been done",
+                "operationId",
+                "the journal of alarms cannot be stored, and nothing was done",
+            ),
+        };
         let (status, code, message) = match refusal {
             WriteRefusal::NotRunning(why) if why.is_empty() => {
-                (S::SERVICE_UNAVAILABLE, "not_running", "no node is Running: nothing was written; try again".to_owned())
+                (S::SERVICE_UNAVAILABLE, "not_running", format!("no node is Running: {nothing}; try again"))
             }
             WriteRefusal::NotRunning(why) => {
-                (S::SERVICE_UNAVAILABLE, "not_running", format!("nothing was written: {why}; try again"))
+                (S::SERVICE_UNAVAILABLE, "not_running", format!("{nothing}: {why}; try again"))
             }
             WriteRefusal::Switching => (
                 S::SERVICE_UNAVAILABLE,
                 "switching",
-                "nothing was written: a switch is under way and took too long; try again".to_owned(),
+                format!("{nothing}: a switch is under way and took too long; try again"),
             ),
-            WriteRefusal::Busy => (
-                S::SERVICE_UNAVAILABLE,
-                "busy",
-                "nothing was written: too many writes are waiting; try again, with larger batches".to_owned(),
-            ),
+            WriteRefusal::Busy => (S::SERVICE_UNAVAILABLE, "busy", format!("{nothing}: {too_many}")),
             WriteRefusal::OutcomeUnknown => (
                 S::GATEWAY_TIMEOUT,
                 "outcome_unknown",
-                "the answer was lost with the link: it may have been written; repeat it with the same Idempotency-Key \
-                 to get the first result"
-                    .to_owned(),
+                format!(
+                    "the answer was lost with the link: {done}; repeat it with the same {id} to get the first result"
+                ),
             ),
             WriteRefusal::OperationIdReused => (
                 S::CONFLICT,
                 "operation_id_reused",
-                "nothing was written: this Idempotency-Key was used for another write; draw a new one for each write"
-                    .to_owned(),
+                format!("{nothing}: this {id} was used for something else; draw a new one each time"),
             ),
-            WriteRefusal::Disk(why) => {
-                (S::INSUFFICIENT_STORAGE, "disk", format!("retained tags cannot be stored: {why}"))
-            }
+            WriteRefusal::Disk(why) => (S::INSUFFICIENT_STORAGE, "disk", format!("{disk}: {why}")),
         };
-        Self::new(status, code, message)
+        ApiError::new(status, code, message)
     }
 }
 
@@ -141,7 +172,8 @@ mod tests {
             (WriteRefusal::OperationIdReused, 409, "operation_id_reused"),
             (WriteRefusal::Disk("disk full".to_owned()), 507, "disk"),
         ] {
-            let error = ApiError::from(refusal);
+            let error = Refused::Write.because(refusal.clone());
+            assert_eq!(Refused::Alarm.because(refusal).code, code);
             assert_eq!((error.status.as_u16(), error.code), (status, code));
             let answer = error.error_response();
             assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), status == 503, "{code}");

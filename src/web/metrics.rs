@@ -69,6 +69,17 @@ impl Collector for Snapshot {
         counter(to.encode_descriptor("tag_updates", help, None, MetricType::Counter)?, m.tag_updates)?;
         gauge(&mut to, "tags", "Tags of the project", m.tags)?;
 
+        let help = "Alarms by state; shelved ones count as shelved only";
+        let mut family = to.encode_descriptor("alarms", help, None, MetricType::Gauge)?;
+        for (state, count) in [
+            ("active_unacked", m.alarms.active_unacked),
+            ("active_acked", m.alarms.active_acked),
+            ("cleared_unacked", m.alarms.cleared_unacked),
+            ("shelved", m.alarms.shelved),
+        ] {
+            family.encode_family(&[("state", state)])?.encode_gauge(&as_gauge(count))?;
+        }
+
         let help = "Actors that were replaced";
         let mut family = to.encode_descriptor("actor_restarts", help, None, MetricType::Counter)?;
         for (actor, cause, count) in &m.actor_restarts {
@@ -106,6 +117,8 @@ fn counter(mut to: MetricEncoder<'_>, value: u64) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use hotpair_core::alarms::AlarmCounts;
+
     use super::*;
     use crate::status::Cause;
 
@@ -120,6 +133,7 @@ mod tests {
             switches: vec![("done", 2), ("refused", 1)],
             missed_pings: 4,
             tags: 200,
+            alarms: AlarmCounts { active_unacked: 3, shelved: 1, ..AlarmCounts::default() },
             tag_updates: 90_144,
             actor_restarts: vec![("Heartbeat".to_owned(), "panic", 1)],
             mailbox_depth: vec![("PeerLink".to_owned(), 0)],
@@ -144,6 +158,10 @@ mod tests {
             "hotpair_sync_lag_seconds 0.0",
             "hotpair_tag_updates_total 90144",
             "hotpair_tags 200",
+            "hotpair_alarms{state=\"active_unacked\"} 3",
+            "hotpair_alarms{state=\"active_acked\"} 0",
+            "hotpair_alarms{state=\"cleared_unacked\"} 0",
+            "hotpair_alarms{state=\"shelved\"} 1",
             "hotpair_actor_restarts_total{actor=\"Heartbeat\",cause=\"panic\"} 1",
             "hotpair_mailbox_depth{actor=\"PeerLink\"} 0",
             concat!("hotpair_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

@@ -1,8 +1,9 @@
-//! `WS /ws/v1/realtimeData`: first all values that a client asked for, then what changes.
+//! `WS /ws/v1/realtimeData`: first all values and alarms that a client asked for, then what changes.
 //!
 //! Newest value wins: nothing is collected for a client. It is sent what changed since it was last sent something, when
 //! it has read that. One that reads nothing, or is not there any more, is cut off.
 
+mod alarm_feed;
 mod flow;
 mod messages;
 mod pace;
@@ -15,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed, ProtocolError, Session};
 use tokio::sync::watch;
 
+use self::alarm_feed::AlarmFeed;
 use self::flow::Flow;
 use self::messages::Request;
 use self::pace::Pace;
@@ -62,6 +64,8 @@ pub(super) async fn open(
         flow: Flow::new(now),
         pace: Pace::new(now),
         tags: None,
+        alarms: None,
+        alarms_next: false,
         _place: place,
     };
     actix_web::rt::spawn(client.serve());
@@ -87,6 +91,9 @@ struct Client {
     flow: Flow,
     pace: Pace,
     tags: Option<TagFeed>,
+    alarms: Option<AlarmFeed>,
+    /// Of the two feeds this one has its turn.
+    alarms_next: bool,
     _place: Place,
 }
 
@@ -146,10 +153,10 @@ impl Client {
         if ready > now {
             return Ok(ready.min(self.flow.deadline()));
         }
-        let Some(tags) = self.tags.as_mut().filter(|_| self.flow.has_room()) else {
+        if !self.flow.has_room() {
             return Ok(self.flow.deadline());
-        };
-        let step = tags.step(self.flow.is_clear(), now);
+        }
+        let step = self.step(now);
         if !matches!(step, Ok(Step::Wait(_))) {
             self.pace.worked(now, Instant::now());
         }
@@ -168,11 +175,33 @@ impl Client {
         }
     }
 
+    /// The feeds take turns; one that has nothing to do leaves its turn to the other.
+    fn step(&mut self, now: Instant) -> Result<Step, ApiError> {
+        let clear = self.flow.is_clear();
+        let mut wait = None;
+        for _ in 0..2 {
+            self.alarms_next = !self.alarms_next;
+            let step = match (self.alarms_next, &mut self.tags, &mut self.alarms) {
+                (false, Some(tags), _) => tags.step(clear, now)?,
+                (true, _, Some(alarms)) => alarms.step(clear, now),
+                _ => continue,
+            };
+            match step {
+                Step::Wait(until) => wait = [wait, until].into_iter().flatten().min(),
+                step => return Ok(step),
+            }
+        }
+        Ok(Step::Wait(wait))
+    }
+
     async fn hear(&mut self, message: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<(), End> {
         let began = Instant::now();
         match message {
             Some(Ok(AggregatedMessage::Text(text))) => match Request::parse(text.as_bytes()) {
-                Ok(request) => self.tags = request.path.map(|paths| TagFeed::new(&self.node, paths, began)),
+                Ok(request) => {
+                    self.tags = request.path.map(|paths| TagFeed::new(&self.node, paths, began));
+                    self.alarms = request.alarms.then(|| AlarmFeed::new(&self.node, began));
+                }
                 Err(error) => self.complain(&error).await?,
             },
             Some(Ok(AggregatedMessage::Binary(_))) => {

@@ -1,13 +1,18 @@
 //! What comes in: bodies, queries and headers, checked against limits, with errors that say where.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use hotpair_core::protocol::{MAX_OPERATION_ID_BYTES, OperationId};
+use hotpair_core::types::UnixMillis;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use crate::status::rfc3339;
 
 /// The largest body of a request.
 pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -96,9 +101,39 @@ impl Query {
 
     /// `limit`, from 1 to `max`.
     pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, ApiError> {
-        let Some(text) = self.all("limit", 1)?.first().copied() else { return Ok(default) };
-        let wrong = || ApiError::bad_request(format!("limit={text}: a whole number from 1 to {max} is needed"));
-        text.parse().ok().filter(|n| (1..=max).contains(n)).ok_or_else(wrong)
+        self.number("limit", default, 1..=max)
+    }
+
+    /// A whole number of this range.
+    pub(super) fn number<N: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        default: N,
+        range: RangeInclusive<N>,
+    ) -> Result<N, ApiError> {
+        let Some(text) = self.all(name, 1)?.first().copied() else { return Ok(default) };
+        let (least, most) = (range.start(), range.end());
+        let wrong = || ApiError::bad_request(format!("{name}={text}: a whole number from {least} to {most} is needed"));
+        text.parse().ok().filter(|n| range.contains(n)).ok_or_else(wrong)
+    }
+
+    /// `true` or `false`, which it is by default.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.all(name, 1)?.first().copied() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(ApiError::bad_request(format!("{name}={text}: true or false is needed"))),
+        }
+    }
+
+    /// A time.
+    pub(super) fn time(&self, name: &str) -> Result<Option<UnixMillis>, ApiError> {
+        let Some(text) = self.all(name, 1)?.first().copied() else { return Ok(None) };
+        let wrong = |error| {
+            let message = format!("{name}={text}: a time like 2026-01-05T08:00:00.000Z is needed ({error})");
+            ApiError::bad_request(message)
+        };
+        rfc3339::parse(text).map(Some).map_err(wrong)
     }
 }
 
@@ -110,14 +145,18 @@ pub(super) fn operation_id(request: &HttpRequest) -> Result<Option<OperationId>,
         return Err(ApiError::bad_request("the header Idempotency-Key stands there more than once"));
     }
     let key = key.to_str().map_err(|_| ApiError::bad_request("Idempotency-Key must be plain ASCII text"))?;
-    if key.is_empty() || key.len() > MAX_OPERATION_ID_BYTES {
-        let message = format!(
-            "Idempotency-Key has {} characters: 1 to {MAX_OPERATION_ID_BYTES} are allowed, a UUID for example",
-            key.len()
-        );
+    operation_id_of("Idempotency-Key", key).map(Some)
+}
+
+/// An operation id that a client sent as `name`.
+pub(super) fn operation_id_of(name: &str, id: &str) -> Result<OperationId, ApiError> {
+    if id.is_empty() || id.len() > MAX_OPERATION_ID_BYTES {
+        let found = id.len();
+        let message =
+            format!("{name} has {found} characters: 1 to {MAX_OPERATION_ID_BYTES} are allowed, a UUID for example");
         return Err(ApiError::bad_request(message));
     }
-    Ok(Some(OperationId::from(key)))
+    Ok(OperationId::from(id))
 }
 
 /// A reason for the list of events: trimmed, of a limited length, without control characters.
@@ -192,6 +231,12 @@ mod tests {
         assert_eq!(query.limit(1000, 9).unwrap(), 5);
         assert_eq!(of("/x").unwrap().limit(1000, 9).unwrap(), 1000);
         assert!(of("/x?pfad=A").unwrap_err().to_string().contains("'pfad'; known: path, limit"));
+        let of = |uri: &str| Query::of(&TestRequest::with_uri(uri).to_http_request(), &["limit", "on", "at"]);
+        assert!(of("/x?on=true").unwrap().flag("on").unwrap() && !of("/x").unwrap().flag("on").unwrap());
+        assert!(of("/x?on=1").unwrap().flag("on").is_err());
+        let time = |text: &str| of(&format!("/x?at={text}")).unwrap().time("at");
+        assert_eq!(time("2026-01-05T09:00:00%2B01:00").unwrap(), Some(UnixMillis(1_767_600_000_000)));
+        assert!(time("2026-01-05").is_err() && of("/x").unwrap().time("at").unwrap().is_none());
         for wrong in ["0", "10", "-1", "many", "", "1&limit=2"] {
             assert!(of(&format!("/x?limit={wrong}")).unwrap().limit(1, 9).is_err(), "{wrong}");
         }

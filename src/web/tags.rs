@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::Shared;
-use super::error::ApiError;
+use super::error::{ApiError, Refused};
 use super::request::{Query, json_body, operation_id};
 use crate::node::WriteBatch;
 use crate::plain_json;
@@ -195,7 +195,7 @@ pub(super) async fn write(shared: web::Data<Shared>, request: HttpRequest, paylo
         WriteOutcome::Refused(refusal) => {
             let elsewhere = matches!(refusal, WriteRefusal::NotRunning(_) | WriteRefusal::OutcomeUnknown);
             let running = if elsewhere { shared.node.status().running.clone() } else { None };
-            Err(ApiError::from(refusal).with_running(running))
+            Err(Refused::Write.because(refusal).with_running(running))
         }
     }
 }

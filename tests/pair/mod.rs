@@ -110,6 +110,12 @@ impl Builder {
         self.project(Project { tags: csv, alarms: String::new(), sources: String::new() })
     }
 
+    /// `alarms.csv`.
+    pub fn alarms(mut self, csv: &str) -> Self {
+        csv.clone_into(&mut self.project.alarms);
+        self
+    }
+
     /// As [`Self::tags`], with all of its files.
     pub fn project(mut self, project: Project) -> Self {
         self.project = project;

@@ -18,14 +18,19 @@ const MESSAGE_BYTES: usize = 32 * 1024;
 pub(super) struct Request {
     /// Paths of tags, with `*` for any characters.
     pub(super) path: Option<Vec<String>>,
+    /// All alarms.
+    #[serde(default)]
+    pub(super) alarms: bool,
 }
 
 impl Request {
     pub(super) fn parse(text: &[u8]) -> Result<Self, ApiError> {
         let request: Self = parse_json(text, "the message")?;
-        let Some(paths) = &request.path else {
-            return Err(ApiError::bad_request("nothing is asked for: send {\"path\": [\"Plant/*\"]}, for example"));
-        };
+        if request.path.is_none() && !request.alarms {
+            let example = "{\"path\": [\"Plant/*\"], \"alarms\": true}";
+            return Err(ApiError::bad_request(format!("nothing is asked for: send {example}, for example")));
+        }
+        let paths = request.path.as_deref().unwrap_or_default();
         let patterns = paths.iter().filter(|path| path.contains('*')).count();
         if paths.len() > MAX_PATHS || patterns > MAX_PATTERNS {
             let found = paths.len();
@@ -98,11 +103,14 @@ mod tests {
     #[test]
     fn requests() {
         assert_eq!(Request::parse(br#"{"path": ["Plant/*"]}"#).unwrap().path.unwrap(), ["Plant/*"]);
+        let request = Request::parse(br#"{"alarms": true}"#).unwrap();
+        assert!(request.alarms && request.path.is_none());
         assert!(Request::parse(br#"{"path": []}"#).unwrap().path.unwrap().is_empty());
         let many = |path: &str, count: usize| json!({ "path": vec![path; count] }).to_string();
         assert!(Request::parse(many("Plant/A", 1000).as_bytes()).is_ok());
         for (wrong, told) in [
             ("{}".to_owned(), "nothing is asked for"),
+            (r#"{"alarms": false}"#.to_owned(), "nothing is asked for"),
             ("[]".to_owned(), "the message does not fit"),
             ("{".to_owned(), "the message is not valid JSON"),
             (r#"{"path": "Plant/*"}"#.to_owned(), "at path"),

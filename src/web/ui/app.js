@@ -1,6 +1,7 @@
 // The page of a node: status by server-sent events, tags by polling. Rows and cells are patched in place, so that focus,
 // selection and scrolling stay.
 import { ago, countText, localTime, span, valueText } from "./text.js";
+import { startAlarms } from "./alarms.js";
 import { startTags } from "./tags.js";
 
 const $ = (id) => document.getElementById(id);
@@ -339,6 +340,7 @@ function listen() {
 }
 
 listen();
+startAlarms();
 startTags($("filter"), $("tags"), $("tags-count"), valueText);
 setInterval(drawFreshness, 500);
 setInterval(drawDivergence, 30_000);
