@@ -168,7 +168,8 @@ impl Demo {
                kill the Master           {kill}\n  \
                start it again            {}\n  \
                move Running by hand      press Switch on either page, or: {program_word} switch --url {}\n  \
-               both nodes at a glance    {program_word} status --watch --url {}\n\n\
+               both nodes at a glance    {program_word} status --watch --url {}\n  \
+               alarms as they come       {program_word} alarms --watch --url {}\n\n\
              Ctrl-C stops both.\n",
             took.as_secs_f64(),
             paint.strong(master.url()),
@@ -176,6 +177,7 @@ impl Demo {
             paint.strong(backup.url()),
             pid_of(backup),
             start_again(program, master.config()),
+            backup.url(),
             backup.url(),
             backup.url(),
         ));

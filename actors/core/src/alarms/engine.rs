@@ -215,7 +215,9 @@ impl AlarmEngine {
         let list = desk.table.list().clone();
         let (Some(def), Some(holds)) = (list.get(id), self.system.get(&alarm).cloned()) else { return };
         let verdict = if holds.is_some() { Verdict::Beyond } else { Verdict::Behind };
-        let value = holds.unwrap_or(Value::Bool(false));
+        // When it is gone the list goes on to say what it was.
+        let was = || desk.table.state(id).and_then(|state| state.live.as_ref()?.value.clone());
+        let value = holds.or_else(was).unwrap_or(Value::Bool(false));
         self.step(desk, id, def, verdict, &Cause { since: desk.now.wall, value: &value, trust: Trust::Firm });
     }
 
