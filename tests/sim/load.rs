@@ -11,6 +11,7 @@ use hotpair_core::replicator::{Published, TagInput, WriteOrder};
 use hotpair_core::types::NodeId;
 use hotpair_core::value::Value;
 
+use crate::alarms::LIMIT;
 use crate::node::Mail;
 use crate::plan::{FAULTS, Fault, KEYS, SOURCES};
 use crate::world::{Event, World};
@@ -27,14 +28,17 @@ pub struct Write {
 
 #[derive(Default)]
 pub struct Load {
-    next: u64,
+    pub next: u64,
+    /// Whether what is written now is beyond the limits.
+    high: bool,
+    pub operators: crate::operators::Operators,
     /// Not answered yet: at which process, since when.
     pub writes: BTreeMap<u64, (Write, usize, u64, u64)>,
     orders: BTreeMap<u64, (usize, u64, u64)>,
 }
 
 impl World {
-    fn someone(&mut self) -> Option<usize> {
+    pub fn someone(&mut self) -> Option<usize> {
         let node = self.rng.range(0, 1) as usize;
         [node, 1 - node].into_iter().find(|node| self.nodes[*node].process.is_some())
     }
@@ -45,7 +49,8 @@ impl World {
         let done = self.quiet_since.is_some_and(|since| self.now > since + 4_000_000);
         let Some(node) = self.someone().filter(|_| !done) else { return };
         self.load.next += 1;
-        let value = self.load.next.cast_signed();
+        self.load.high ^= self.rng.percent(self.plan.flip_percent);
+        let value = self.load.next.cast_signed() + if self.load.high { 2 * LIMIT } else { 0 };
         let operation = self.rng.percent(50).then(|| Arc::from(format!("operation-{value}")));
         let first = self.rng.range(0, 3) as usize;
         let keys = if self.rng.percent(20) { vec![first, (first + 1) % 4] } else { vec![first] };
@@ -106,10 +111,11 @@ impl World {
         let (catalog, time) = (self.nodes[node].catalog.clone(), self.nodes[node].wall(self.now));
         let seen = self.now as f64;
         let updates = SOURCES.iter().enumerate().filter_map(|(place, path)| {
-            let value = if place == 2 {
-                Value::String(format!("mode {}", self.now / 500_000).into())
-            } else {
-                Value::Float64(seen)
+            let value = match place {
+                0 => Value::Float64(seen % 3_000_000.0),
+                2 => Value::String(format!("mode {}", self.now / 500_000 % 4).into()),
+                3 => Value::Bool(self.now / 700_000 % 2 == 0),
+                _ => Value::Float64(seen),
             };
             Some(Published { id: catalog.find(path)?, value, quality: Quality::GOOD, time })
         });
@@ -139,6 +145,10 @@ impl World {
         self.load.orders.retain(|_, (node, boot, _)| there(*node, *boot));
         for (ticket, (_, node, _, since)) in &self.load.writes {
             waiting.push((format!("write {ticket}"), *node, *since));
+        }
+        self.load.operators.waiting.retain(|_, asked| there(asked.node, asked.boot));
+        for (ticket, asked) in &self.load.operators.waiting {
+            waiting.push((format!("request {ticket}"), asked.node, asked.since));
         }
         for (request, (node, _, since)) in &self.load.orders {
             waiting.push((format!("switch {request}"), *node, *since));
@@ -240,6 +250,8 @@ impl World {
         self.oracle_down(node);
         let n = &mut self.nodes[node];
         n.disk.crash(&mut self.rng, cleanly);
+        let full = n.disk.full;
+        n.journal.crash(&mut self.rng, cleanly, full);
         n.process = None;
         n.paused = false;
         n.stash.clear();
@@ -264,12 +276,15 @@ impl World {
                 *since = self.now;
             }
         }
+        for asked in self.load.operators.waiting.values_mut().filter(|asked| asked.node == node) {
+            asked.since = self.now;
+        }
         for event in std::mem::take(&mut self.nodes[node].stash) {
             self.at(self.now, event);
         }
         if let Some(process) = &mut self.nodes[node].process {
             // What arrives from now on stays behind what lay there.
-            process.mailbox_until = [process.mailbox_until[0].max(self.now), process.mailbox_until[1].max(self.now)];
+            process.mailbox_until = process.mailbox_until.map(|until| until.max(self.now));
         }
     }
 

@@ -5,10 +5,14 @@
 //! these; `HOTPAIR_TRACE=500` prints more of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod alarm_oracle;
+mod alarms;
 mod disk;
+mod journal;
 mod load;
 mod net;
 mod node;
+mod operators;
 mod oracle;
 mod plan;
 mod rng;

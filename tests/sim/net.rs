@@ -34,6 +34,8 @@ pub struct Conn {
     /// Packets to each side that wait for the end of a cut.
     held: [Vec<Packet>; 2],
     under_way: [usize; 2],
+    /// Those of them that are about alarms: their window counts what they carry.
+    about_alarms: [usize; 2],
     broken: bool,
 }
 
@@ -50,6 +52,10 @@ pub enum Packet {
     Lost,
 }
 
+fn is_about_alarms(packet: &Packet) -> bool {
+    matches!(packet, Packet::Frame(frame) if frame[2] == 3)
+}
+
 impl World {
     fn connect(&mut self, bulk: bool, session: u64) -> u64 {
         self.net.next += 1;
@@ -60,6 +66,7 @@ impl World {
             last: [0; 2],
             held: [Vec::new(), Vec::new()],
             under_way: [0; 2],
+            about_alarms: [0; 2],
             broken: false,
         };
         self.net.conns.retain(|_, conn| conn.open != [false; 2]);
@@ -79,7 +86,8 @@ impl World {
         let at = (self.now + delay).max(c.last[to]);
         c.last[to] = at;
         c.under_way[to] += 1;
-        let (bulk, waiting) = (c.bulk, c.under_way[to]);
+        c.about_alarms[to] += usize::from(is_about_alarms(&packet));
+        let (bulk, waiting) = (c.bulk, c.under_way[to] - c.about_alarms[to]);
         self.net.lane_packets += usize::from(bulk);
         if bulk && waiting > MAX_LANE_PACKETS {
             self.check(hotpair_core::invariants::bounded("the bulk connection", waiting, MAX_LANE_PACKETS));
@@ -107,6 +115,7 @@ impl World {
         let lost = matches!(packet, Packet::Lost);
         if !lost && !c.broken {
             c.under_way[to] = c.under_way[to].saturating_sub(1);
+            c.about_alarms[to] = c.about_alarms[to].saturating_sub(usize::from(is_about_alarms(&packet)));
             self.net.lane_packets = self.net.lane_packets.saturating_sub(usize::from(c.bulk));
         }
         if c.broken && !lost {
@@ -242,7 +251,7 @@ impl World {
         let n = &mut self.nodes[node];
         let tag_list = n.catalog.hash();
         let process = n.process.as_mut().unwrap();
-        process.arbiter.hear_tags(process.replicator.facts(&process.table));
+        process.arbiter.hear_tags(process.facts());
         Greeting {
             protocol: PROTOCOL_VERSIONS,
             features: 0,
@@ -319,7 +328,8 @@ impl World {
                 self.mail(node, Mail::Arbiter(input));
             }
             Heard::Tags(input) => self.mail(node, Mail::Tags(input)),
-            Heard::Heartbeat(_) | Heard::License(_) | Heard::Alarms(_) | Heard::Nobody => {}
+            Heard::Alarms(input) => self.mail(node, Mail::Alarms(input)),
+            Heard::Heartbeat(_) | Heard::License(_) | Heard::Nobody => {}
         }
     }
 

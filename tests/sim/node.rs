@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Input, Restored};
+use hotpair_core::alarm_replication::{AlarmInput, AlarmReplication, AlarmSettings};
+use hotpair_core::alarms::{AlarmList, AlarmRequest, AlarmTable};
+use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Input, Restored, TagFacts};
 use hotpair_core::authority::Availability;
 use hotpair_core::catalog::Catalog;
 use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
 use hotpair_core::protocol::Greeting;
-use hotpair_core::replicator::{Replicator, ReplicatorSettings, TagInput};
+use hotpair_core::replicator::{Now, Replicator, ReplicatorSettings, TagInput};
+use hotpair_core::route::data_facts;
 use hotpair_core::tags::TagTable;
-use hotpair_core::types::{Millis, Mode, NodeId, UnixMillis};
+use hotpair_core::types::{Epoch, Millis, Mode, NodeId, UnixMillis};
 
 use crate::disk::Disk;
+use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::world::Event;
 
@@ -25,7 +29,9 @@ pub struct Node {
     pub name: &'static str,
     pub mode: Mode,
     pub catalog: Arc<Catalog>,
+    pub alarm_list: Arc<AlarmList>,
     pub disk: Disk,
+    pub journal: Journal,
     /// Its machine answers, if only with "refused".
     pub machine: bool,
     pub boots: u64,
@@ -42,6 +48,13 @@ pub struct Process {
     pub arbiter: Arbiter,
     pub replicator: Replicator,
     pub table: TagTable,
+    pub alarms: AlarmReplication,
+    pub alarm_table: AlarmTable,
+    /// The tenure that it was told to lead under last.
+    pub leads_under: Option<Epoch>,
+    /// The shells' gate: open while this node leads, as far as its arbiter knows, and its own heart beats.
+    pub gate: bool,
+    pub beat: Millis,
     pub detector: FailureDetector,
     /// The control connection as the link knows it, and as arbiter and replicator were told.
     pub link: Option<u64>,
@@ -54,9 +67,9 @@ pub struct Process {
     /// Its last connection was lost: a refused one proves something.
     pub lost: bool,
     /// When the last message of each mailbox will be read.
-    pub mailbox_until: [u64; 2],
-    pub timer_at: [Option<u64>; 2],
-    pub ticks_in_vain: [u32; 2],
+    pub mailbox_until: [u64; 3],
+    pub timer_at: [Option<u64>; 3],
+    pub ticks_in_vain: [u32; 3],
 }
 
 /// What lies in a mailbox.
@@ -70,11 +83,29 @@ pub enum Mail {
     LaneUp(u64),
     LaneDown,
     Frame(u64, Vec<u8>),
+    Alarms(AlarmInput<'static>),
+    Operate(u64, AlarmRequest),
 }
 
 impl Mail {
     pub fn place(&self) -> usize {
-        usize::from(!matches!(self, Self::Arbiter(_) | Self::ArbiterUp(..) | Self::ArbiterDown(_)))
+        match self {
+            Self::Arbiter(_) | Self::ArbiterUp(..) | Self::ArbiterDown(_) => 0,
+            Self::Alarms(_) | Self::Operate(..) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Process {
+    /// Where its data stands.
+    pub fn facts(&self) -> TagFacts {
+        data_facts(self.replicator.facts(&self.table), self.alarms.facts())
+    }
+
+    /// A node that leads and was told to stop, or stood still, waits for the word of its arbiter.
+    pub fn may_act(&self, now: Millis, failover_time_ms: u64) -> bool {
+        !self.alarms.leads() || self.gate && now.since(self.beat) < failover_time_ms
     }
 }
 
@@ -86,7 +117,9 @@ impl Node {
             name: ["Master", "Backup"][index],
             mode,
             catalog: plan.catalogs[index].clone(),
+            alarm_list: plan.alarm_lists[index].clone(),
             disk: Disk::default(),
+            journal: Journal::default(),
             machine: false,
             boots: 0,
             process: None,
@@ -128,6 +161,17 @@ impl Node {
         }
         table.raise_last_seq(stored.durable);
         table.finish_restore();
+        table.watch(self.alarm_list.watched_tags());
+        let mut alarm_table = AlarmTable::new(self.alarm_list.clone());
+        let alarm_settings = AlarmSettings {
+            node: self.id,
+            replication_timeout_ms: plan.replication_timeout_ms,
+            switch_timeout_ms: plan.switch_timeout_ms,
+            verify_every_ms: plan.verify_every_ms,
+            stale_after_ms: plan.stale_after_ms,
+        };
+        let now = Now { mono: self.mono(now_us), wall: self.wall(now_us) };
+        let alarms = AlarmReplication::new(alarm_settings, self.journal.found(now.wall), &mut alarm_table, now);
         let settings = ArbiterSettings {
             node: self.id,
             mode: self.mode,
@@ -155,6 +199,11 @@ impl Node {
             arbiter: Arbiter::new(settings, Box::new(authority), restored),
             replicator: Replicator::new(replication, stored.lineage.clone(), stored.durable),
             table,
+            alarms,
+            alarm_table,
+            leads_under: None,
+            gate: false,
+            beat: now.mono,
             detector: FailureDetector::new(detector, self.mono(now_us)),
             link: None,
             arbiter_link: None,
@@ -163,9 +212,9 @@ impl Node {
             tags_lane: None,
             greeting: None,
             lost: false,
-            mailbox_until: [0; 2],
-            timer_at: [None; 2],
-            ticks_in_vain: [0; 2],
+            mailbox_until: [0; 3],
+            timer_at: [None; 3],
+            ticks_in_vain: [0; 3],
         });
     }
 }

@@ -133,7 +133,7 @@ impl World {
         let met = mine.arbiter_link.is_some() && mine.arbiter_link == other.arbiter_link;
         let gives = other.arbiter.report(self.nodes[1 - node].mono(self.now)).status == Status::Running;
         if planned && met && gives && mine.arbiter.epoch() == epoch && !other.replicator.leads() {
-            let different = self.difference();
+            let different = self.difference().or_else(|| self.alarms_differ(other, mine));
             self.check(invariants::holds_what_was_offered(different.is_none(), || different.unwrap_or_default()));
         }
     }
@@ -292,11 +292,14 @@ impl World {
         }
         self.oracle.both_lead_since = None;
         let lanes = a.tags_lane.is_some() && a.tags_lane == b.tags_lane && self.net.lane_packets == 0;
-        if !lanes || !open || a.mailbox_until[1] >= self.now || b.mailbox_until[1] >= self.now {
+        if !lanes
+            || !open
+            || [a, b].iter().any(|process| process.mailbox_until[1..].iter().any(|until| *until >= self.now))
+        {
             return;
         }
         let in_sync = [(a, b), (b, a)].into_iter().any(|(leader, follower)| {
-            let facts = follower.replicator.facts(&follower.table);
+            let facts = follower.facts();
             leader.replicator.leads()
                 && facts.in_sync
                 && facts.leader == leader.arbiter.epoch()
@@ -304,7 +307,10 @@ impl World {
         });
         if in_sync {
             let different = self.difference();
+            let (leader, follower) = if a.replicator.leads() { (a, b) } else { (b, a) };
+            let alarms = self.alarms_differ(leader, follower);
             self.check(invariants::in_sync_is_equal(different.is_none(), || different.unwrap_or_default()));
+            self.check(invariants::in_sync_has_the_same_alarms(alarms));
         }
     }
 
@@ -313,12 +319,22 @@ impl World {
         self.after(if self.quiet_since.is_some() { 50_000 } else { 500_000 }, Event::Look);
         self.check_answers();
         let Some(since) = self.quiet_since else { return };
-        let missing = self.missing();
+        let missing = self.missing().map(|what| (false, what)).or_else(|| {
+            let [Some(a), Some(b)] = self.nodes.each_ref().map(|node| node.process.as_ref()) else { return None };
+            let (leader, follower) = if a.alarms.leads() { (a, b) } else { (b, a) };
+            self.alarms_missing(leader, follower).map(|what| (true, what))
+        });
         if self.now < since + 5_000_000 {
             return;
         }
         match missing {
-            Some(what) if self.now > since + HEAL_WITHIN_US => self.check(invariants::healed(Some(what))),
+            Some((of_alarms, what)) if self.now > since + HEAL_WITHIN_US => {
+                self.check(if of_alarms {
+                    invariants::alarms_are_united(Some(what))
+                } else {
+                    invariants::healed(Some(what))
+                });
+            }
             Some(_) => self.oracle.over_at = None,
             None if self.oracle.over_at.is_none() => self.oracle.over_at = Some(self.now + 700_000),
             None => {}
@@ -353,7 +369,7 @@ impl World {
                 return Some(format!("not ready for a failover: {:?}", view.not_ready));
             }
         }
-        let facts = follower.replicator.facts(&follower.table);
+        let facts = follower.facts();
         if !facts.in_sync || facts.applied != leader.table.last_seq() {
             return Some(format!("the follower is at {facts:?}, the leader at {}", leader.table.last_seq()));
         }

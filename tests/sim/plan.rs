@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hotpair_core::alarms::AlarmList;
 use hotpair_core::catalog::{Catalog, TagDef};
 use hotpair_core::types::RecoveryMode;
 use hotpair_core::value::{Value, ValueType};
@@ -57,6 +58,12 @@ pub struct Plan {
     pub faults_end_us: u64,
     pub weights: [u64; FAULTS.len()],
     pub catalogs: [Arc<Catalog>; 2],
+    pub alarm_lists: [Arc<AlarmList>; 2],
+    /// An operator does something this often; in microseconds.
+    pub operate_every_us: u64,
+    /// How often writes go beyond the limits, or come back.
+    pub flip_percent: u64,
+    pub stale_after_ms: Option<u64>,
     /// Offset of each node's clocks.
     pub mono_offset_ms: [u64; 2],
     pub wall_offset_ms: [i64; 2],
@@ -69,6 +76,8 @@ impl Plan {
             *weight = if rng.percent(50) { 0 } else { rng.range(1, 5) };
         }
         let failover_time_ms = rng.pick(&[500, 1000, 2000]);
+        let catalogs = catalogs(rng);
+        let rate = rng.pick(&[0, 1, 1, 2]);
         Self {
             recovery: rng.pick(&[RecoveryMode::Automatic, RecoveryMode::Manual]),
             fast_failover: rng.percent(70),
@@ -84,7 +93,11 @@ impl Plan {
             fault_every_us: rng.pick(&[300_000, 1_500_000, 4_000_000]),
             faults_end_us: rng.range(4, 16) * 1_000_000,
             weights,
-            catalogs: catalogs(rng),
+            alarm_lists: [0, 1].map(|node| crate::alarms::list(&catalogs[node], rate > 0)),
+            catalogs,
+            operate_every_us: [1_000_000, 300_000, 40_000][rate],
+            flip_percent: [0, 10, 40][rate],
+            stale_after_ms: rng.pick(&[None, None, Some(400), Some(3000)]),
             mono_offset_ms: [rng.range(0, 1_000_000), rng.range(0, 1_000_000)],
             wall_offset_ms: [0, rng.pick(&[0, -700, 700])],
         }
@@ -110,7 +123,7 @@ fn tag(path: &str, value_type: ValueType, writable: bool, retain: bool) -> TagDe
 
 /// Tags that clients write on both nodes.
 pub const KEYS: [&str; 4] = ["Plant/A", "Plant/B", "Plant/RetainedC", "Plant/RetainedD"];
-pub const SOURCES: [&str; 3] = ["Source/Level", "Source/Total", "Source/Mode"];
+pub const SOURCES: [&str; 4] = ["Source/Level", "Source/Total", "Source/Mode", "Source/Pump"];
 
 fn catalogs(rng: &mut Rng) -> [Arc<Catalog>; 2] {
     let mut tags: Vec<_> =
@@ -118,6 +131,7 @@ fn catalogs(rng: &mut Rng) -> [Arc<Catalog>; 2] {
     tags.push(tag(SOURCES[0], ValueType::Float64, false, false));
     tags.push(tag(SOURCES[1], ValueType::Float64, false, true));
     tags.push(tag(SOURCES[2], ValueType::String, false, false));
+    tags.push(tag(SOURCES[3], ValueType::Bool, false, false));
     let mut other = tags.clone();
     if rng.percent(25) {
         other.reverse();

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
+use hotpair_core::alarm_replication::AlarmInput;
 use hotpair_core::arbiter::Input;
 use hotpair_core::failure_detector::Noticed;
 use hotpair_core::invariants::{self, Violation};
 use hotpair_core::replicator::{Now, TagEffect, TagInput};
-use hotpair_core::route::{Routed, route};
+use hotpair_core::route::{Routed, alarms_hear, quiesced, route};
 
+use crate::alarm_oracle::AlarmOracle;
 use crate::disk::Op;
 use crate::load::Load;
 use crate::net::{Net, Packet};
@@ -27,6 +29,10 @@ pub enum Event {
     LaneDial(usize, u64),
     Probe(usize, u64),
     Source(usize, u64),
+    Journal(usize, u64),
+    LookAtPair(usize, u64),
+    Operator,
+    RepeatRequest(usize, hotpair_core::alarms::AlarmRequest),
     Packet(u64, usize, Packet),
     Client,
     Repeat(usize, crate::load::Write),
@@ -50,6 +56,7 @@ pub struct World {
     pub net: Net,
     pub load: Load,
     pub oracle: Oracle,
+    pub alarm_oracle: AlarmOracle,
     pub quiet_since: Option<u64>,
     pub failed: Option<Violation>,
     pub events: u64,
@@ -83,6 +90,7 @@ impl World {
         }
         Self {
             oracle: Oracle::new(&plan),
+            alarm_oracle: AlarmOracle::default(),
             rng,
             plan,
             now: 0,
@@ -104,6 +112,7 @@ impl World {
             self.at(at, Event::Boot(index));
         }
         self.at(100_000, Event::Client);
+        self.at(100_000, Event::Operator);
         self.at(1_500_000, Event::Fault);
         self.at(500_000, Event::Look);
         self.at(self.plan.faults_end_us, Event::Quiet);
@@ -158,7 +167,9 @@ impl World {
             | Event::Dial(node, boot)
             | Event::LaneDial(node, boot)
             | Event::Probe(node, boot)
-            | Event::Source(node, boot) => Some((*node, Some(*boot))),
+            | Event::Source(node, boot)
+            | Event::Journal(node, boot)
+            | Event::LookAtPair(node, boot) => Some((*node, Some(*boot))),
             Event::Packet(_, to, _) => Some((*to, None)),
             _ => None,
         }
@@ -184,6 +195,10 @@ impl World {
             Event::LaneDial(node, _) => self.dial_lane(node),
             Event::Probe(node, _) => self.probe(node),
             Event::Source(node, _) => self.source(node),
+            Event::Journal(node, _) => self.journal_done(node),
+            Event::LookAtPair(node, boot) => self.look_at_pair(node, boot),
+            Event::Operator => self.operator(),
+            Event::RepeatRequest(node, request) => self.send_request(node, request),
             Event::Packet(conn, to, packet) => self.packet(conn, to, packet),
             Event::Client => self.client(),
             Event::Repeat(node, write) => self.send_write(node, write),
@@ -211,6 +226,7 @@ impl World {
         let soon = self.rng.range(0, 20_000);
         self.after(soon, if node == 1 { Event::Dial(node, boot) } else { Event::Probe(node, boot) });
         self.after(50_000, Event::Source(node, boot));
+        self.after(0, Event::LookAtPair(node, boot));
     }
 
     /// Puts a message into a mailbox of this node: each is read in order.
@@ -255,6 +271,8 @@ impl World {
                 process.tags_lane = None;
                 self.tags(node, TagInput::LaneDown);
             }
+            Mail::Alarms(input) => self.alarms(node, input),
+            Mail::Operate(ticket, request) => self.operate(node, ticket, request),
             Mail::Frame(conn, frame) => {
                 if process.tags_lane == Some(conn) {
                     self.frame(node, &frame);
@@ -270,14 +288,19 @@ impl World {
         }
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
-        process.arbiter.hear_tags(process.replicator.facts(&process.table));
+        process.arbiter.hear_tags(process.facts());
         let effects = process.arbiter.handle(input, now);
         process.ticks_in_vain[0] = if is_tick && effects.is_empty() { process.ticks_in_vain[0] + 1 } else { 0 };
         let link = process.arbiter_link;
         for effect in effects {
             self.note(|| format!("{} arbiter -> {}", self.nodes[node].name, brief(&format!("{effect:?}"))));
             match route(effect) {
-                Routed::Tags(input) => self.mail(node, Mail::Tags(input)),
+                Routed::Tags(input) => {
+                    if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
+                        self.open_gate(node, false);
+                    }
+                    self.mail(node, Mail::Tags(input));
+                }
                 Routed::Peer(message) => self.send_control(node, link, &message),
                 Routed::DropLink => self.drop_link(node),
                 Routed::Disk { ticket, lineage, reserved, last_counter } => {
@@ -297,10 +320,14 @@ impl World {
         self.set_timer(node, 0);
     }
 
-    fn set_timer(&mut self, node: usize, place: usize) {
+    pub fn set_timer(&mut self, node: usize, place: usize) {
         let mono = self.nodes[node].mono(self.now);
         let Some(process) = &self.nodes[node].process else { return };
-        let due = if place == 0 { process.arbiter.next_deadline(mono) } else { process.replicator.next_deadline() };
+        let due = match place {
+            0 => process.arbiter.next_deadline(mono),
+            1 => process.replicator.next_deadline(),
+            _ => process.alarms.next_deadline(),
+        };
         let at = due.map(|due| self.nodes[node].moment(due).max(self.now));
         let Some(process) = &mut self.nodes[node].process else { return };
         let boot = process.boot;
@@ -318,17 +345,21 @@ impl World {
             return;
         }
         process.timer_at[place] = None;
-        if place == 0 {
-            self.arbiter(node, Input::Tick);
-        } else {
-            self.tags(node, TagInput::Tick);
+        match place {
+            0 => self.arbiter(node, Input::Tick),
+            1 => self.tags(node, TagInput::Tick),
+            _ => self.alarms_tick(node),
         }
         let vain = self.nodes[node].process.as_ref().map_or(0, |process| process.ticks_in_vain[place]);
-        let machine = ["ticks of an arbiter that do nothing", "ticks of a replicator that do nothing"][place];
-        self.check(invariants::bounded(machine, vain as usize, 50));
+        let machine = ["an arbiter", "a replicator", "the alarms"][place];
+        let machine = format!("ticks of {machine} that do nothing");
+        self.check(invariants::bounded(&machine, vain as usize, 50));
     }
 
     fn frame(&mut self, node: usize, frame: &[u8]) {
+        if let Ok(Some(whole)) = hotpair_core::wire::decode(frame, hotpair_core::wire::Kind::Alarms) {
+            return self.alarms(node, AlarmInput::Frame(whole.body));
+        }
         match hotpair_core::wire::decode(frame, hotpair_core::wire::Kind::Bulk) {
             Ok(Some(whole)) => self.tags(node, TagInput::Frame(whole.body)),
             other => panic!("a bulk frame that cannot be read: {other:?}"),
@@ -341,26 +372,42 @@ impl World {
             self.note(|| format!("{} tags <- {}", self.nodes[node].name, describe(&input)));
         }
         self.before_tags(node, &input);
+        let heard = alarms_hear(&input);
+        let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
+        if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
+            self.open_gate(node, false);
+        }
         let (mono, wall) = (self.nodes[node].mono(self.now), self.nodes[node].wall(self.now));
         let Some(process) = &mut self.nodes[node].process else { return };
         let effects = process.replicator.handle(&mut process.table, input, Now { mono, wall });
         process.ticks_in_vain[1] = if is_tick && effects.is_empty() { process.ticks_in_vain[1] + 1 } else { 0 };
         let (link, lane) = (process.tags_link, process.tags_lane);
         self.after_tags(node, &effects);
+        if let Some(input) = heard {
+            self.alarms(node, input);
+        }
+        if opens {
+            self.open_gate(node, true);
+        }
         for effect in effects {
+            if let Some(input) = quiesced(&effect) {
+                self.alarms(node, input);
+                continue;
+            }
             match effect {
                 TagEffect::ToLane(frame) => {
                     self.note(|| format!("{} tags -> lane {}", self.nodes[node].name, describe_frame(&frame)));
                     self.send_lane(node, lane, frame);
                 }
                 TagEffect::CloseLane => self.close_lane(node),
-                TagEffect::Changed(_) => {}
+                TagEffect::Changed(changes) => self.alarms(node, AlarmInput::Changed(&changes)),
                 TagEffect::ToPeer(message) => self.send_control(node, link, &message),
                 TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, &outcome),
                 TagEffect::Persist { durable, items } => self.store(node, Op::Retained { durable, items }),
                 TagEffect::Adopt { lineage, durable } => self.store(node, Op::Adopt { lineage, durable }),
                 // The oracle has read it.
                 TagEffect::Report(_) => {}
+                TagEffect::ToArbiter(Input::Tags(_)) => self.tell_facts(node),
                 TagEffect::ToArbiter(input) => self.mail(node, Mail::Arbiter(input)),
             }
         }
@@ -371,6 +418,7 @@ impl World {
         self.after(PING_RATE_MS * 1000, Event::Ping(node, boot));
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
+        process.beat = now;
         let (number, noticed) = process.detector.tick(now);
         let link = process.link;
         self.noticed(node, noticed);

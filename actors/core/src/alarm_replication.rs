@@ -102,6 +102,10 @@ pub struct AlarmReplication {
     unjudged: bool,
     mismatches: u32,
     next_sync: u64,
+    /// Number of the last follower's sync.
+    feedings: u64,
+    /// Number of the last read.
+    reads: u64,
     entries_total: u64,
     told: AlarmFacts,
     changes: Vec<AlarmChange>,
@@ -141,6 +145,8 @@ impl AlarmReplication {
             unjudged: false,
             mismatches: 0,
             next_sync: 1,
+            feedings: 0,
+            reads: 0,
             entries_total: 0,
             told: AlarmFacts::default(),
             changes: Vec::new(),
@@ -180,9 +186,11 @@ impl AlarmReplication {
             AlarmInput::Forward(forward) => self.forwarded_here(table, forward, now),
             AlarmInput::Forwarded { id, outcome } => self.forward_answered(table, id, outcome, now),
             AlarmInput::Stored(result) => self.stored(result, now.mono),
-            AlarmInput::Read { purpose: ReadFor::Peer, origin, entries } => self.tail_read(origin, entries, now.mono),
-            AlarmInput::Read { purpose: ReadFor::Absorbing, origin, entries } => {
-                self.absorb_read(origin, entries, now.mono);
+            AlarmInput::Read { purpose: ReadFor::Peer(number), origin, entries } => {
+                self.tail_read(number, origin, entries, now.mono);
+            }
+            AlarmInput::Read { purpose: ReadFor::Absorbing(number), origin, entries } => {
+                self.absorb_read(number, origin, entries, now.mono);
             }
             AlarmInput::Tick => {}
         }
@@ -192,7 +200,10 @@ impl AlarmReplication {
 
     /// When [`AlarmInput::Tick`] is wanted next.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let engine = if self.role == Role::Leading { self.engine.next_deadline() } else { None };
+        // What only a leader that judges does is not waited for by one that doesn't.
+        let judges = self.role == Role::Leading && !self.unjudged;
+        let engine = if judges { self.engine.next_deadline() } else { None };
+        let absorbing = if judges { self.absorbing.as_ref().and_then(Absorbing::deadline) } else { None };
         [
             engine,
             self.storing.deadline(),
@@ -200,7 +211,7 @@ impl AlarmReplication {
             self.following.as_ref().and_then(Following::deadline),
             self.feeding.as_ref().and_then(|feeding| feeding.deadline(self.settings.replication_timeout_ms)),
             self.tail.as_ref().and_then(Tail::deadline),
-            self.absorbing.as_ref().and_then(Absorbing::deadline),
+            absorbing,
         ]
         .into_iter()
         .flatten()
@@ -256,8 +267,8 @@ impl AlarmReplication {
             self.take_changes(table, now);
             self.absorb(table, tags, now);
         }
+        self.pump_tail(table, now.mono);
         self.pump(table, now);
-        self.pump_tail(now.mono);
         self.store(now.mono);
         self.request_again(now.mono);
         self.requests_in_time(now.mono);
@@ -436,7 +447,7 @@ impl AlarmReplication {
     fn message(&mut self, table: &mut AlarmTable, frame: AlarmFrame, now: Now) {
         match frame {
             AlarmFrame::Follow { sync, leader, held, more } => {
-                self.sync_requested(table, sync, leader, held, more, now);
+                self.sync_requested(sync, leader, held, more, now);
             }
             AlarmFrame::Entries { sync, origin, after, entries } => {
                 self.entries_came(sync, origin, after, entries, now);

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::alarms::EventId;
 use crate::types::{Epoch, NodeId, Seq};
 
 /// An invariant that does not hold.
@@ -105,4 +106,59 @@ pub fn healed(missing: Option<String>) -> Result<(), Violation> {
         None => Ok(()),
         Some(what) => holds("HEAL-1", false, || what),
     }
+}
+
+/// `ALARM-1` what an operator did and was answered as done is in the journal of the node that did it, and with
+/// `replicated: true` in that of both. `stored`: whether it is on the disk of each.
+pub fn acknowledgement_is_stored(operation: &str, replicated: bool, stored: [bool; 2]) -> Result<(), Violation> {
+    let [one, other] = stored;
+    let so = if replicated { one && other } else { one || other };
+    holds("ALARM-1", so, || {
+        format!("{operation} was answered with replicated: {replicated}, it is stored at {stored:?}")
+    })
+}
+
+/// `ALARM-2` when nothing fails any more, both journals hold the same entries, both tables are equal and take all of them
+/// into account, and agree with the values. `missing`: what is not so yet.
+pub fn alarms_are_united(missing: Option<String>) -> Result<(), Violation> {
+    match missing {
+        None => Ok(()),
+        Some(what) => holds("ALARM-2", false, || what),
+    }
+}
+
+/// `ALARM-3` a log has no gaps, and an entry never changes: at most one has its place.
+pub fn log_is_whole(so: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    holds("ALARM-3", so, what)
+}
+
+/// `ALARM-4` an event id names one occurrence of one alarm, and what is asked for concerns that one.
+pub fn one_occurrence(event: EventId, so: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    holds("ALARM-4", so, || format!("{event}: {}", what()))
+}
+
+/// `ALARM-5` a node that takes an acknowledgement into account does not show its occurrence as unacknowledged. `place`:
+/// the acknowledgement that is lost.
+pub fn stays_acknowledged(alarm: &str, event: EventId, place: (Epoch, u64)) -> Result<(), Violation> {
+    holds("ALARM-5", false, || {
+        format!("{alarm}: {event} is unacknowledged, though entry {} of {} is taken into account", place.1, place.0)
+    })
+}
+
+/// `ALARM-6` when nothing is under way, a follower in sync has the alarms of its leader, and every entry of its journal.
+pub fn in_sync_has_the_same_alarms(different: Option<String>) -> Result<(), Violation> {
+    match different {
+        None => Ok(()),
+        Some(what) => holds("ALARM-6", false, || what),
+    }
+}
+
+/// `ALARM-7` a node writes into the log of its own present tenure only, and only while it leads.
+pub fn writes_as_leader(node: NodeId, origin: Epoch, may: bool) -> Result<(), Violation> {
+    holds("ALARM-7", may, || format!("{node} wrote into the log of {origin}"))
+}
+
+/// `ALARM-8` a takeover neither clears nor raises an alarm whose condition did not change, and delays go on.
+pub fn takeover_changes_nothing(so: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    holds("ALARM-8", so, what)
 }

@@ -20,7 +20,8 @@ pub(super) struct Absorbing {
     /// Log, next position, last position.
     logs: VecDeque<(Epoch, u64, u64)>,
     absorption: Absorption,
-    reading: bool,
+    /// Number of the read that is under way.
+    reading: Option<u64>,
     again_at: Option<Millis>,
     /// Up to where each log was read.
     done: Vec<(Epoch, u64)>,
@@ -49,7 +50,7 @@ impl AlarmReplication {
             self.absorbing = Some(Absorbing {
                 logs,
                 absorption: Absorption::new(),
-                reading: false,
+                reading: None,
                 again_at: None,
                 done: Vec::new(),
             });
@@ -59,14 +60,22 @@ impl AlarmReplication {
     /// Goes on reading; at the end the states change.
     pub(super) fn absorb(&mut self, table: &mut AlarmTable, tags: &TagTable, now: Now) {
         let Some(absorbing) = &mut self.absorbing else { return };
-        if absorbing.reading || absorbing.again_at.is_some_and(|at| now.mono < at) {
+        if absorbing.reading.is_some() || absorbing.again_at.is_some_and(|at| now.mono < at) {
             return;
         }
         absorbing.again_at = None;
-        while let Some(&(origin, next, last)) = absorbing.logs.front() {
+        while let Some(&mut (origin, ref mut next, last)) = absorbing.logs.front_mut() {
+            for entry in self.storing.unstored(origin, *next, usize::MAX) {
+                if entry.position <= last {
+                    *next = entry.position + 1;
+                    absorbing.absorption.add(&entry);
+                }
+            }
+            let next = *next;
             if next <= last {
-                absorbing.reading = true;
-                let (purpose, max) = (ReadFor::Absorbing, READ_ENTRIES);
+                self.reads += 1;
+                absorbing.reading = Some(self.reads);
+                let (purpose, max) = (ReadFor::Absorbing(self.reads), READ_ENTRIES);
                 return self.effects.push(AlarmEffect::Read { purpose, origin, from: next, max });
             }
             absorbing.done.push((origin, last));
@@ -96,11 +105,18 @@ impl AlarmReplication {
         self.absorb(table, tags, now);
     }
 
-    pub(super) fn absorb_read(&mut self, origin: Epoch, entries: Result<Vec<Arc<AlarmEntry>>, String>, now: Millis) {
+    pub(super) fn absorb_read(
+        &mut self,
+        number: u64,
+        origin: Epoch,
+        entries: Result<Vec<Arc<AlarmEntry>>, String>,
+        now: Millis,
+    ) {
         let not_stored = self.storing.waits_for(origin);
-        let Some(absorbing) = self.absorbing.as_mut().filter(|absorbing| absorbing.reading) else { return };
+        let is_awaited = |absorbing: &&mut Absorbing| absorbing.reading == Some(number);
+        let Some(absorbing) = self.absorbing.as_mut().filter(is_awaited) else { return };
         let Some(log) = absorbing.logs.front_mut().filter(|(of, ..)| *of == origin) else { return };
-        absorbing.reading = false;
+        absorbing.reading = None;
         let Ok(entries) = entries else {
             absorbing.again_at = Some(now.plus(READ_AGAIN_MS));
             return;

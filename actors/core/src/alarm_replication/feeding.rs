@@ -23,15 +23,19 @@ const MAX_LOGS: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Feeding {
     sync: u64,
+    /// A number of this node's own: a follower that was restarted counts its syncs anew.
+    number: u64,
     /// What it said that it holds, until all of it was said.
     holds: Positions,
+    /// All of that was said.
+    asked: bool,
+    /// It got the states.
     begun: bool,
     items: VecDeque<AlarmItem>,
     sent: u64,
     applied: u64,
-    stored: u64,
-    /// It was told everything that its journal lacked.
-    complete: bool,
+    /// Up to which item it has everything on its disk; none: its journal lacks something.
+    stored: Option<u64>,
     digest_wanted: bool,
     verify_at: Millis,
     /// It compared and found both equal, and nothing was asked since.
@@ -47,9 +51,19 @@ impl Feeding {
         self.sync
     }
 
+    /// Tells this follower's sync from every other one of this node.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether it was told the states, so that what happens is told it too.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// Whether the follower is in sync, so that its word is worth waiting for.
     pub(super) fn is_live(&self) -> bool {
-        self.complete && self.equal
+        self.begun && self.equal
     }
 
     /// Whether it has confirmed everything.
@@ -66,8 +80,8 @@ impl Feeding {
         self.sent + self.items.len() as u64
     }
 
-    /// Up to which item the follower has everything on its disk.
-    pub(super) fn stored(&self) -> u64 {
+    /// Up to which item the follower has everything on its disk; none: its journal lacks something.
+    pub(super) fn stored(&self) -> Option<u64> {
         self.stored
     }
 
@@ -87,18 +101,12 @@ impl Feeding {
         let stuck = self.waits_since.map(|_| self.progress_at.plus(STUCK_MS));
         [verify, late, stuck].into_iter().flatten().min()
     }
-
-    pub(super) fn completed(&mut self) {
-        self.complete = true;
-        self.digest_wanted = true;
-    }
 }
 
 impl AlarmReplication {
     /// A follower asks for this node's alarms.
     pub(super) fn sync_requested(
         &mut self,
-        table: &AlarmTable,
         sync: u64,
         leader: Epoch,
         held: Vec<(Epoch, u64)>,
@@ -109,17 +117,19 @@ impl AlarmReplication {
         if self.leader.is_some() || self.following.is_some() || leads_another {
             return self.send_frame(&AlarmFrame::NotNow { sync });
         }
-        if self.feeding.as_ref().is_none_or(|feeding| feeding.sync != sync || feeding.begun) {
+        if self.feeding.as_ref().is_none_or(|feeding| feeding.sync != sync || feeding.asked) {
             self.end_sync();
+            self.feedings += 1;
             self.feeding = Some(Feeding {
                 sync,
+                number: self.feedings,
                 holds: Positions::new(),
+                asked: false,
                 begun: false,
                 items: VecDeque::new(),
                 sent: 0,
                 applied: 0,
-                stored: 0,
-                complete: false,
+                stored: None,
                 digest_wanted: false,
                 verify_at: now.mono,
                 equal: false,
@@ -137,14 +147,9 @@ impl AlarmReplication {
         if more {
             return;
         }
-        feeding.begun = true;
+        feeding.asked = true;
         let holds = std::mem::take(&mut feeding.holds);
-        self.send_whole(table, sync, now.mono);
-        self.tail = Some(Tail::new(sync, &self.held, &holds));
-    }
-
-    /// Everything as it is at this moment.
-    fn send_whole(&mut self, table: &AlarmTable, sync: u64, now: Millis) {
+        self.tail = Some(Tail::new(sync, &self.held, holds));
         let held: Vec<_> = self.held.iter().map(|(origin, last)| (*origin, *last)).collect();
         let mut chunks = held.chunks(POSITIONS_PER_FRAME).peekable();
         loop {
@@ -152,9 +157,14 @@ impl AlarmReplication {
             let more = chunks.peek().is_some();
             self.send_frame(&AlarmFrame::Held { sync, held, more });
             if !more {
-                break;
+                return;
             }
         }
+    }
+
+    /// The follower's journal lacks nothing: everything as it is at this moment. So it never has the effect of an entry
+    /// that it does not hold, and that nobody may have any more when this node is gone.
+    pub(super) fn send_whole(&mut self, table: &AlarmTable, sync: u64, now: Millis) {
         let (mut states, mut bytes) = (Vec::new(), 0);
         let mut frames = Vec::new();
         for (key, state) in table.states() {
@@ -178,6 +188,10 @@ impl AlarmReplication {
         frames.push(AlarmFrame::Whole { sync });
         for frame in frames {
             self.send_frame(&frame);
+        }
+        if let Some(feeding) = &mut self.feeding {
+            feeding.begun = true;
+            feeding.digest_wanted = true;
         }
     }
 
@@ -210,9 +224,6 @@ impl AlarmReplication {
                 feeding.waits_since = Some(now.mono);
                 feeding.progress_at = now.mono;
             }
-            if let Some(tail) = &mut self.tail {
-                tail.passed(&items);
-            }
             self.send_frame(&AlarmFrame::Items { sync, first, items });
         }
         let Some(feeding) = &mut self.feeding else { return };
@@ -239,7 +250,7 @@ impl AlarmReplication {
     }
 
     /// The follower confirms.
-    pub(super) fn confirmed(&mut self, sync: u64, applied: u64, stored: u64, now: Millis) {
+    pub(super) fn confirmed(&mut self, sync: u64, applied: u64, stored: Option<u64>, now: Millis) {
         let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync) else { return };
         // It cannot have what was not sent.
         let applied = applied.min(feeding.sent);
@@ -248,7 +259,7 @@ impl AlarmReplication {
             feeding.applied = applied;
             feeding.waits_since = (applied < feeding.sent).then_some(now);
         }
-        feeding.stored = stored.min(feeding.applied).max(feeding.stored);
+        feeding.stored = stored.map(|stored| stored.min(feeding.applied)).max(feeding.stored);
         if feeding.applied == feeding.sent {
             feeding.late = false;
         }
@@ -257,7 +268,7 @@ impl AlarmReplication {
     /// The follower compared.
     pub(super) fn compared(&mut self, sync: u64, equal: bool) {
         // When they differ the follower asks anew.
-        if let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync && feeding.complete) {
+        if let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.sync == sync && feeding.begun) {
             feeding.equal = equal;
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Following {
     /// Item and the store that has it on disk when it is done.
     storing: std::collections::VecDeque<(u64, u64)>,
     stored: u64,
-    told: Option<(u64, u64)>,
+    told: Option<(u64, Option<u64>)>,
     /// Nothing of the leader's journal is missing here, once this store is done.
     complete: Option<u64>,
     ask_again_at: Option<Millis>,
@@ -102,6 +102,7 @@ impl AlarmReplication {
 
     pub(super) fn request_again(&mut self, now: Millis) {
         if self.following.as_ref().is_some_and(|following| following.ask_again_at.is_some_and(|at| now >= at)) {
+            self.following = None;
             self.request_sync();
         }
     }
@@ -128,7 +129,7 @@ impl AlarmReplication {
         let holds = std::mem::take(&mut following.leader_holds);
         // A leader that does not run can take nothing into account.
         if runs {
-            self.tail = Some(Tail::new(sync, &self.held, &holds));
+            self.tail = Some(Tail::new(sync, &self.held, holds));
         }
     }
 
@@ -198,16 +199,16 @@ impl AlarmReplication {
             match item {
                 AlarmItem::Entry(entry) => {
                     let entry = Arc::new(entry);
+                    if !self.takes(&entry) {
+                        // It follows on what this node holds, or one of the two has counted wrongly.
+                        return self.effects.push(AlarmEffect::CloseLane);
+                    }
                     table.apply(&entry, now.mono);
                     self.entries_total += 1;
                     self.operations.remember(&entry, now.mono);
                     let included = self.included.entry(entry.origin).or_default();
                     *included = entry.position.max(*included);
-                    if self.takes(&entry) {
-                        self.store_entry(table, &entry, now.mono);
-                    } else {
-                        self.store_effect(table, &entry, now.mono);
-                    }
+                    self.store_entry(table, &entry, now.mono);
                 }
                 AlarmItem::State(key, state) => {
                     let state = AlarmState::from_portable(state, now.mono);
@@ -241,7 +242,7 @@ impl AlarmReplication {
         }
         let complete = following.complete.is_some_and(|made| made <= done);
         let (sync, applied) = (following.sync, following.applied);
-        let stored = if complete { following.stored } else { 0 };
+        let stored = complete.then_some(following.stored);
         if following.told.replace((applied, stored)) != Some((applied, stored)) {
             self.send_frame(&AlarmFrame::Confirm { sync, applied, stored });
         }

@@ -48,7 +48,7 @@ pub enum AlarmFrame {
         /// Further ones follow in a frame like this.
         more: bool,
     },
-    /// Leader: states of its alarms that are not the default. They are taken all at once with [`AlarmFrame::Whole`].
+    /// Leader, when the follower's journal lacks nothing: states of its alarms that are not the default. They are taken all at once with [`AlarmFrame::Whole`].
     States {
         /// Of the request.
         sync: u64,
@@ -92,7 +92,7 @@ pub enum AlarmFrame {
         /// Since its beginning.
         frames: u64,
     },
-    /// Either side: the other's journal lacks nothing any more but what comes as items.
+    /// Either side: the other's journal lacks nothing any more. After [`AlarmFrame::Whole`], if the leader says so.
     NothingMissing {
         /// Of the request.
         sync: u64,
@@ -112,8 +112,8 @@ pub enum AlarmFrame {
         sync: u64,
         /// Taken.
         applied: u64,
-        /// On disk.
-        stored: u64,
+        /// On disk; none: its journal still lacks something of the leader's.
+        stored: Option<u64>,
     },
     /// Leader: what the follower's table must be after the items so far.
     Digest {

@@ -80,10 +80,10 @@ pub use crate::protocol::AlarmForward;
 /// What entries are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadFor {
-    /// To give them to the peer.
-    Peer,
-    /// To take them into account in the states.
-    Absorbing,
+    /// To give them to the peer. With the number of the read: what an earlier sync asked for is of no use to a later one.
+    Peer(u64),
+    /// To take them into account in the states. With the number of the read.
+    Absorbing(u64),
 }
 
 /// Something to be done.

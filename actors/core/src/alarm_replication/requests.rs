@@ -45,16 +45,17 @@ struct Pending {
     result: AlarmResult,
     /// It is on disk when this store is.
     made: u64,
-    /// It is at the follower with this item; none: there was none.
-    item: Option<u64>,
+    /// It is at the follower with this item of this sync; none: there was none.
+    item: Option<(u64, u64)>,
     deadline: Millis,
 }
 
 impl Requests {
     pub(super) fn deadline(&self) -> Option<Millis> {
-        let pending = self.pending.iter().map(|pending| pending.deadline).filter(|at| *at != Millis(u64::MAX));
+        // They are answered in their order: the first one's deadline is the earliest, or it waits for the disk alone.
+        let pending = self.pending.front().map(|pending| pending.deadline).filter(|at| *at != Millis(u64::MAX));
         let waiting = self.waiting.iter().map(|(.., until)| *until);
-        pending.chain(waiting).chain(self.forwards.values().map(|(.., until)| *until)).min()
+        pending.into_iter().chain(waiting).chain(self.forwards.values().map(|(.., until)| *until)).min()
     }
 
     pub(super) fn lags(&self) -> bool {
@@ -115,7 +116,7 @@ impl AlarmReplication {
             origin,
             result,
             made: self.storing.made(),
-            item: self.feeding.as_ref().map(super::Feeding::last),
+            item: self.feeding.as_ref().map(|feeding| (feeding.number(), feeding.last())),
             deadline: now.mono.plus(self.settings.replication_timeout_ms),
         });
     }
@@ -123,7 +124,8 @@ impl AlarmReplication {
     /// Answers what is on both disks, or on this one and waited long enough for the peer.
     pub(super) fn answer_pending(&mut self, now: Millis) {
         let live = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
-        let at_peer = self.feeding.as_ref().map_or(0, super::Feeding::stored);
+        let at_peer = self.feeding.as_ref().and_then(super::Feeding::stored);
+        let present = self.feeding.as_ref().map(super::Feeding::number);
         let late = self.feeding.as_ref().is_some_and(super::Feeding::is_late);
         while let Some(pending) = self.requests.pending.front_mut() {
             if pending.made > self.storing.done() {
@@ -133,21 +135,23 @@ impl AlarmReplication {
                 break;
             }
             let expired = pending.deadline == Millis(u64::MAX) || now >= pending.deadline;
-            let replicated = live && pending.item.is_some_and(|item| item <= at_peer);
+            // A later sync began with it.
+            let item = pending.item.filter(|(of, _)| Some(*of) == present).map_or(0, |(_, item)| item);
+            let replicated = live && at_peer.is_some_and(|stored| item <= stored);
             if live && pending.item.is_some() && !replicated && !expired {
                 break;
             }
-            let Some(Pending { origin, result, item, .. }) = self.requests.pending.pop_front() else { break };
+            let Some(Pending { origin, result, .. }) = self.requests.pending.pop_front() else { break };
             if live && !replicated {
                 // The pair is not ready for a failover until the peer has caught up.
-                self.requests.lag_mark = self.requests.lag_mark.max(item);
+                self.requests.lag_mark = self.requests.lag_mark.max(Some(item));
             }
             self.answer(origin, AlarmOutcome::Done { result, replicated });
         }
-        if self.requests.lag_mark.is_some_and(|mark| (!live || at_peer >= mark) && !late) {
+        if self.requests.lag_mark.is_some_and(|mark| (!live || at_peer >= Some(mark)) && !late) {
             self.requests.lag_mark = None;
         } else if late && live && self.requests.lag_mark.is_none() {
-            self.requests.lag_mark = self.feeding.as_ref().map(super::Feeding::stored);
+            self.requests.lag_mark = at_peer.or(Some(0));
         }
     }
 

@@ -104,6 +104,14 @@ impl Storing {
         self.gathered.entries.iter().chain(under_way).any(|entry| entry.origin == origin)
     }
 
+    /// Entries of that log from this one on that are not known to be on the disk; none: the disk has it, or nobody.
+    pub(super) fn unstored(&self, origin: Epoch, from: u64, max: usize) -> Vec<Arc<AlarmEntry>> {
+        let under_way = self.under_way.iter().flat_map(|(batch, _)| &batch.entries);
+        let log = under_way.chain(&self.gathered.entries).filter(|entry| entry.origin == origin);
+        let mut log = log.skip_while(|entry| entry.position < from).take(max).peekable();
+        if log.peek().is_some_and(|entry| entry.position == from) { log.cloned().collect() } else { Vec::new() }
+    }
+
     pub(super) fn deadline(&self) -> Option<Millis> {
         if self.under_way.is_none() { self.again_at } else { None }
     }

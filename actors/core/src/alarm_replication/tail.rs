@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::frames::{AlarmFrame, AlarmItem, FRAME_BYTES, size_of_entry};
+use super::frames::{AlarmFrame, FRAME_BYTES, size_of_entry};
 use super::{AlarmEffect, AlarmReplication, ReadFor, Role};
-use crate::alarms::{AlarmEntry, Positions};
+use crate::alarms::{AlarmEntry, AlarmTable, Positions};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
@@ -24,32 +24,32 @@ pub(super) struct Tail {
     sync: u64,
     /// Log, next position that it lacks, last position that this node has.
     logs: VecDeque<(Epoch, u64, u64)>,
-    reading: bool,
+    /// Number of the read that is under way.
+    reading: Option<u64>,
     read_again_at: Option<Millis>,
     /// Read and not sent: entries of the first log, and the position before the first of them.
     read: VecDeque<Arc<AlarmEntry>>,
     after: u64,
     sent: u64,
     confirmed: u64,
+    /// What the other side has when it took all that was sent.
+    given: Positions,
     ended: bool,
 }
 
 impl Tail {
     /// What `mine` has and `theirs` lacks.
-    pub(super) fn new(sync: u64, mine: &Positions, theirs: &Positions) -> Self {
-        let lacks = |(origin, last): (&Epoch, &u64)| {
-            let has = theirs.get(origin).copied().unwrap_or(0);
-            (has < *last).then_some((*origin, has + 1, *last))
-        };
+    pub(super) fn new(sync: u64, mine: &Positions, theirs: Positions) -> Self {
         Self {
             sync,
-            logs: mine.iter().filter_map(lacks).collect(),
-            reading: false,
+            logs: lacking(mine, &theirs),
+            reading: None,
             read_again_at: None,
             read: VecDeque::new(),
             after: 0,
             sent: 0,
             confirmed: 0,
+            given: theirs,
             ended: false,
         }
     }
@@ -57,27 +57,64 @@ impl Tail {
     pub(super) fn deadline(&self) -> Option<Millis> {
         self.read_again_at
     }
+}
 
-    /// These were sent as items. One that does not follow on what the other side has by then is not taken into its
-    /// journal: it is given once more.
-    pub(super) fn passed(&mut self, items: &[AlarmItem]) {
-        for item in items {
-            if let AlarmItem::Entry(entry) = item
-                && let Some(log) = self.logs.iter_mut().find(|(origin, ..)| *origin == entry.origin)
-            {
-                log.2 = log.2.max(entry.position);
-            }
-        }
-    }
+/// Of each log that the other side does not hold to its end: next position that it lacks, last position.
+fn lacking(mine: &Positions, theirs: &Positions) -> VecDeque<(Epoch, u64, u64)> {
+    let lacks = |(origin, last): (&Epoch, &u64)| {
+        let has = theirs.get(origin).copied().unwrap_or(0);
+        (has < *last).then_some((*origin, has + 1, *last))
+    };
+    mine.iter().filter_map(lacks).collect()
 }
 
 impl AlarmReplication {
     /// Reads and sends what the other side lacks, within its credit.
-    pub(super) fn pump_tail(&mut self, now: Millis) {
-        let Some(tail) = self.tail.as_mut().filter(|tail| !tail.ended) else { return };
-        let sync = tail.sync;
-        let mut frames = Vec::new();
-        while let Some(&(origin, ..)) = tail.logs.front()
+    pub(super) fn pump_tail(&mut self, table: &AlarmTable, now: Millis) {
+        loop {
+            self.send_read();
+            let Some(tail) = self.tail.as_mut().filter(|tail| !tail.ended && tail.read.is_empty()) else { return };
+            while let Some(&(origin, next, last)) = tail.logs.front()
+                && next > last
+            {
+                tail.given.insert(origin, next - 1);
+                tail.logs.pop_front();
+                if tail.logs.is_empty() {
+                    // What was written meanwhile.
+                    tail.logs = lacking(&self.held, &tail.given);
+                }
+            }
+            if tail.reading.is_some() || tail.read_again_at.is_some_and(|at| now < at) {
+                return;
+            }
+            tail.read_again_at = None;
+            let Some(log) = tail.logs.front_mut() else {
+                tail.ended = true;
+                let sync = tail.sync;
+                if self.feeding.is_some() {
+                    self.send_whole(table, sync, now);
+                }
+                return self.send_frame(&AlarmFrame::NothingMissing { sync });
+            };
+            // What is not on this disk comes from memory: a disk that fails keeps nothing from the other side.
+            let unstored = self.storing.unstored(log.0, log.1, READ_ENTRIES);
+            if let Some(last) = unstored.last() {
+                tail.after = log.1.saturating_sub(1);
+                log.1 = last.position.saturating_add(1);
+                tail.read.extend(unstored);
+            } else {
+                self.reads += 1;
+                tail.reading = Some(self.reads);
+                let (purpose, max) = (ReadFor::Peer(self.reads), READ_ENTRIES);
+                return self.effects.push(AlarmEffect::Read { purpose, origin: log.0, from: log.1, max });
+            }
+        }
+    }
+
+    /// Sends what was read.
+    fn send_read(&mut self) {
+        while let Some(tail) = &mut self.tail
+            && let Some(&(origin, ..)) = tail.logs.front()
             && !tail.read.is_empty()
             && tail.sent - tail.confirmed < WINDOW_FRAMES
         {
@@ -90,39 +127,23 @@ impl AlarmReplication {
                 entries.push((*entry).clone());
             }
             tail.sent += 1;
-            frames.push(AlarmFrame::Entries { sync, origin, after, entries });
-        }
-        // A log stays the first one until all of it is on its way: items that pass it meanwhile are given once more.
-        while tail.read.is_empty()
-            && let Some(&(_, next, last)) = tail.logs.front()
-            && next > last
-        {
-            tail.logs.pop_front();
-        }
-        if tail.read.is_empty() && !tail.reading && tail.read_again_at.is_none_or(|at| now >= at) {
-            tail.read_again_at = None;
-            if let Some(&(origin, from, _)) = tail.logs.front() {
-                tail.reading = true;
-                let (purpose, max) = (ReadFor::Peer, READ_ENTRIES);
-                self.effects.push(AlarmEffect::Read { purpose, origin, from, max });
-            } else {
-                tail.ended = true;
-                frames.push(AlarmFrame::NothingMissing { sync });
-                if let Some(feeding) = &mut self.feeding {
-                    feeding.completed();
-                }
-            }
-        }
-        for frame in frames {
-            self.send_frame(&frame);
+            let sync = tail.sync;
+            self.send_frame(&AlarmFrame::Entries { sync, origin, after, entries });
         }
     }
 
-    pub(super) fn tail_read(&mut self, origin: Epoch, entries: Result<Vec<Arc<AlarmEntry>>, String>, now: Millis) {
+    pub(super) fn tail_read(
+        &mut self,
+        number: u64,
+        origin: Epoch,
+        entries: Result<Vec<Arc<AlarmEntry>>, String>,
+        now: Millis,
+    ) {
         let not_stored = self.storing.waits_for(origin);
-        let Some(tail) = self.tail.as_mut().filter(|tail| tail.reading) else { return };
+        let is_awaited = |tail: &&mut Tail| tail.reading == Some(number);
+        let Some(tail) = self.tail.as_mut().filter(is_awaited) else { return };
         let Some(log) = tail.logs.front_mut().filter(|(of, ..)| *of == origin) else { return };
-        tail.reading = false;
+        tail.reading = None;
         let Ok(entries) = entries else {
             tail.read_again_at = Some(now.plus(READ_AGAIN_MS));
             return;

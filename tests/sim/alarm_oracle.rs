@@ -1,0 +1,333 @@
+//! What must be so of the alarms, seen from outside of both nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hotpair_core::alarm_replication::{AlarmEffect, AlarmInput};
+use hotpair_core::alarms::{
+    AlarmCondition, AlarmEntry, AlarmKey, AlarmRequest, AlarmState, EntryKind, EventId, JournalBatch, LimitLevel,
+    PendingKind, Positions, Watched,
+};
+use hotpair_core::invariants;
+use hotpair_core::quality::QualityLevel;
+use hotpair_core::types::Epoch;
+use hotpair_core::value::Value;
+
+use crate::node::Process;
+use crate::world::World;
+
+/// More items than this never wait for a follower.
+const MAX_LAG: usize = 20_000;
+
+/// What is known of the journals.
+#[derive(Default)]
+pub struct AlarmOracle {
+    /// Every entry that anybody stored or was about to.
+    entries: BTreeMap<(Epoch, u64), Arc<AlarmEntry>>,
+    /// Of each occurrence its alarm, number and beginning.
+    occurrences: BTreeMap<EventId, (AlarmKey, u64, i64)>,
+    /// Where it was acknowledged.
+    acknowledged: BTreeMap<EventId, Vec<(Epoch, u64)>>,
+    /// Operations that were asked for, and the occurrence that each concerns.
+    asked: BTreeMap<Arc<str>, Option<EventId>>,
+    /// Operations that were answered as replicated.
+    replicated: BTreeSet<Arc<str>>,
+}
+
+/// What is looked at before an input.
+pub struct Before {
+    version: u64,
+    held: Positions,
+    leads: bool,
+    is_frame: bool,
+    /// Not to be carried out again.
+    repeated: Option<Arc<str>>,
+    /// The states before a tenure begins.
+    takes_over: Option<Vec<AlarmState>>,
+}
+
+impl World {
+    pub fn before_alarms(&mut self, node: usize, input: &AlarmInput<'_>) -> Option<Before> {
+        let request = match input {
+            AlarmInput::Request { request, .. } => Some(request),
+            AlarmInput::Forward(forward) => Some(&forward.request),
+            _ => None,
+        };
+        let repeated = request.and_then(|request| self.asked_for(request));
+        if repeated.is_some() && self.nodes[node].process.as_ref().is_some_and(|process| process.alarms.leads()) {
+            // What is due anyway is not counted as its doing.
+            self.alarms(node, AlarmInput::Tick);
+        }
+        let process = self.nodes[node].process.as_mut()?;
+        if let AlarmInput::Lead(lineage) = input {
+            process.leads_under = Some(lineage.epoch());
+        }
+        Some(Before {
+            version: process.alarm_table.version(),
+            held: process.alarms.held().clone(),
+            leads: process.alarms.leads(),
+            is_frame: matches!(input, AlarmInput::Frame(_)),
+            repeated,
+            takes_over: matches!(input, AlarmInput::Lead(_)).then(|| states(process)),
+        })
+    }
+
+    /// Its operation id, if it was answered as replicated.
+    fn asked_for(&mut self, request: &AlarmRequest) -> Option<Arc<str>> {
+        use hotpair_core::alarms::AlarmAction::{Acknowledge, Comment};
+        let id = request.operation.clone()?;
+        let event =
+            if let Acknowledge { event, .. } | Comment { event, .. } = &request.action { Some(*event) } else { None };
+        self.alarm_oracle.asked.insert(id.clone(), event);
+        self.alarm_oracle.replicated.contains(&id).then_some(id)
+    }
+
+    pub fn after_alarms(&mut self, node: usize, before: Option<Before>, effects: &[AlarmEffect]) {
+        let Some(before) = before else { return };
+        for effect in effects {
+            if let AlarmEffect::Store(batch) = effect {
+                self.stores(batch);
+            }
+        }
+        let Some(process) = &self.nodes[node].process else { return };
+        let id = self.nodes[node].id;
+        let leads = before.leads || process.alarms.leads();
+        let own = process.leads_under.filter(|_| leads);
+        let mut results = Vec::new();
+        if process.alarms.held() != &before.held {
+            for (origin, last) in process.alarms.held() {
+                let had = before.held.get(origin).copied().unwrap_or(0);
+                if had < *last {
+                    let may = own == Some(*origin) && origin.node == id || before.is_frame && own != Some(*origin);
+                    results.push(invariants::writes_as_leader(id, *origin, may));
+                    if own == Some(*origin)
+                        && let Some(operation) = &before.repeated
+                    {
+                        results.push(invariants::once(operation, true));
+                    }
+                }
+            }
+        }
+        if let Some(states) = &before.takes_over {
+            results.push(goes_on(process, states));
+        }
+        let view = process.alarms.view();
+        results.push(invariants::bounded("items for a follower", view.lag as usize, MAX_LAG));
+        if process.alarm_table.version() != before.version || before.held != *process.alarms.held() {
+            results.push(self.acknowledged_stays(process));
+        }
+        for result in results {
+            self.check(result);
+        }
+    }
+
+    fn acknowledged_stays(&self, process: &Process) -> Result<(), invariants::Violation> {
+        let included = |origin: &Epoch| process.alarms.included().get(origin).copied().unwrap_or(0);
+        for (id, live) in process.alarm_table.live().filter(|(_, live)| !live.acked) {
+            let acks = self.alarm_oracle.acknowledged.get(&live.event);
+            let lost = acks.into_iter().flatten().find(|(origin, position)| *position <= included(origin));
+            if let Some(place) = lost {
+                let alarm = process.alarm_table.list().get(id).map(|def| format!("{}/{}", def.path, def.name));
+                return invariants::stays_acknowledged(&alarm.unwrap_or_default(), live.event, *place);
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch that is on its way to a disk.
+    fn stores(&mut self, batch: &JournalBatch) {
+        if let Some((origin, skipped)) = batch.skipped.iter().next() {
+            let what = format!("entries up to {skipped} of {origin} are given up, though nobody dropped them");
+            self.check(invariants::log_is_whole(false, || what));
+        }
+        for entry in &batch.entries {
+            let place = (entry.origin, entry.position);
+            if let Some(known) = self.alarm_oracle.entries.get(&place) {
+                let same = **known == **entry;
+                self.check(invariants::log_is_whole(same, || format!("{known:?} became {entry:?}")));
+                continue;
+            }
+            self.alarm_oracle.entries.insert(place, entry.clone());
+            if entry.is_shelving() {
+                continue;
+            }
+            let is = (entry.alarm_key(), entry.number, entry.active_time.0);
+            let was = *self.alarm_oracle.occurrences.entry(entry.event).or_insert(is);
+            self.check(invariants::one_occurrence(entry.event, was == is, || format!("{was:?} and {is:?}")));
+            if entry.kind == EntryKind::Acknowledged {
+                self.alarm_oracle.acknowledged.entry(entry.event).or_default().push(place);
+            }
+            if let Some(Some(asked)) = entry.operation.as_ref().and_then(|id| self.alarm_oracle.asked.get(id)) {
+                let same = *asked == entry.event;
+                let what = || format!("{asked} was asked for, {entry:?} is said");
+                self.check(invariants::one_occurrence(entry.event, same, what));
+            }
+        }
+    }
+
+    /// The journal's disk says what became of a batch.
+    pub fn stored_in_journal(&mut self, node: usize, result: &Result<(), String>) {
+        let full = self.nodes[node].disk.full;
+        if let Err(why) = result
+            && !full
+        {
+            self.check(invariants::log_is_whole(false, || why.clone()));
+        }
+    }
+
+    /// A client was told that it is done.
+    pub fn was_promised(&mut self, request: &AlarmRequest, replicated: bool) {
+        let Some(id) = request.operation.clone() else { return };
+        let at = self.nodes.each_ref().map(|node| node.journal.has_operation(&id));
+        self.check(invariants::acknowledgement_is_stored(&id, replicated, at));
+        if replicated {
+            self.alarm_oracle.replicated.insert(id);
+        }
+    }
+
+    /// What a leader has and its follower lacks, though it says that it is in sync.
+    pub fn alarms_differ(&self, leader: &Process, follower: &Process) -> Option<String> {
+        if leader.alarms.view().lag > 0 {
+            return None;
+        }
+        let missing = leader
+            .alarms
+            .held()
+            .iter()
+            .find(|(origin, last)| follower.alarms.held().get(*origin).copied().unwrap_or(0) < **last);
+        if let Some((origin, last)) = missing {
+            return Some(format!("entry {last} of {origin} is missing"));
+        }
+        different_states(leader, follower)
+    }
+
+    /// What is missing to a pair whose alarms are equal and whose journals are complete.
+    pub fn alarms_missing(&self, leader: &Process, follower: &Process) -> Option<String> {
+        if let Some(different) = different_states(leader, follower) {
+            return Some(different);
+        }
+        let [one, other] = &self.nodes;
+        let entries = |node: &crate::node::Node| node.journal.entries.keys().copied().collect::<BTreeSet<_>>();
+        if let Some((origin, position)) = entries(one).symmetric_difference(&entries(other)).next() {
+            return Some(format!("entry {position} of {origin} is on one disk only"));
+        }
+        let not_zero = |positions: &Positions| {
+            positions.iter().filter(|(_, last)| **last > 0).map(|(o, l)| (*o, *l)).collect::<Positions>()
+        };
+        let last = not_zero(&one.journal.held);
+        for (what, positions) in [
+            ("the leader holds", leader.alarms.held()),
+            ("the leader takes into account", leader.alarms.included()),
+            ("the follower holds", follower.alarms.held()),
+            ("the follower takes into account", follower.alarms.included()),
+            ("the Master's disk takes into account", &one.journal.included),
+            ("the Backup's disk takes into account", &other.journal.included),
+        ] {
+            // What no disk has was lost with its leader, though the follower had its effect already.
+            let lost = |origin: &Epoch, position: u64| {
+                *origin != leader.arbiter.epoch() && last.get(origin).copied().unwrap_or(0) < position
+            };
+            let mut positions = not_zero(positions);
+            positions.retain(|origin, position| {
+                if lost(origin, *position) {
+                    *position = last.get(origin).copied().unwrap_or(0);
+                }
+                *position > 0
+            });
+            if positions != last {
+                return Some(format!("{what} {positions:?}, in the journal is {last:?}"));
+            }
+        }
+        let at = leader.alarm_table.list().iter().find_map(|(id, def)| {
+            let state = leader.alarm_table.state(id)?;
+            let active = state.live.as_ref().is_some_and(|live| live.active);
+            let wrong = match stands(leader, &def.condition, def.watched)? {
+                (Stands::Beyond, true) => !active,
+                (Stands::Behind, true) => active,
+                _ => false,
+            };
+            wrong.then(|| format!("{}/{} is {state:?}, its value says otherwise", def.path, def.name))
+        });
+        at.or_else(|| (!self.load.operators.waiting.is_empty()).then(|| "requests wait".to_owned()))
+    }
+}
+
+fn different_states(one: &Process, other: &Process) -> Option<String> {
+    let (a, b) = (&one.alarm_table, &other.alarm_table);
+    if a.digest() == b.digest() || a.list().hash() != b.list().hash() {
+        return None;
+    }
+    let different = a.list().iter().find_map(|(id, def)| {
+        let key = a.list().key(id)?;
+        let (mine, theirs) = (a.state(id)?, b.state(b.list().find(key)?)?);
+        (mine.digest(key) != theirs.digest(key))
+            .then(|| format!("{}/{}: the leader has {mine:?}, the follower {theirs:?}", def.path, def.name))
+    });
+    Some(different.unwrap_or_else(|| "the shelvings differ".into()))
+}
+
+fn states(process: &Process) -> Vec<AlarmState> {
+    let table = &process.alarm_table;
+    table.list().iter().filter_map(|(id, _)| table.state(id).cloned()).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Beyond,
+    Between,
+    Behind,
+}
+
+/// Where the value of an alarm stands, and whether its source says so now.
+fn stands(process: &Process, condition: &AlarmCondition, watched: Watched) -> Option<(Stands, bool)> {
+    let Watched::Tag(tag) = watched else { return None };
+    let sample = process.table.get(tag)?;
+    let firm = sample.quality.level() == QualityLevel::Good;
+    let stands = match (condition, &sample.value) {
+        (AlarmCondition::Limit { level, limit, deadband, .. }, value) => {
+            let value = match value {
+                Value::Int64(value) => *value as f64,
+                Value::Float64(value) => *value,
+                _ => return None,
+            };
+            let beyond = if *level == LimitLevel::L { limit - value } else { value - limit };
+            if beyond > 0.0 {
+                Stands::Beyond
+            } else if beyond <= -deadband {
+                Stands::Behind
+            } else {
+                Stands::Between
+            }
+        }
+        (AlarmCondition::Equivalent(target), value) if target == value => Stands::Beyond,
+        (AlarmCondition::Equivalent(_), _) => Stands::Behind,
+        _ => return None,
+    };
+    Some((stands, firm))
+}
+
+/// A node that takes over neither clears nor raises what did not change, and delays go on.
+fn goes_on(process: &Process, before: &[AlarmState]) -> Result<(), invariants::Violation> {
+    let table = &process.alarm_table;
+    for ((id, def), before) in table.list().iter().zip(before) {
+        let Some(after) = table.state(id) else { continue };
+        let Some((stands, firm)) = stands(process, &def.condition, def.watched) else { continue };
+        let event = |state: &AlarmState| state.live.as_ref().filter(|live| live.active).map(|live| live.event);
+        let clears = before.pending.as_ref().is_some_and(|pending| pending.kind == PendingKind::Clear);
+        let raises = before.pending.as_ref().is_some_and(|pending| pending.kind == PendingKind::Raise);
+        let may_clear = firm && stands == Stands::Behind || clears;
+        let same = match event(before) {
+            Some(event_before) => may_clear || event(after) == Some(event_before),
+            None if raises && stands == Stands::Beyond => {
+                let since = before.pending.as_ref().map(|pending| pending.since);
+                let goes_on = after.pending.as_ref().map(|pending| pending.since) == since;
+                let raised = after.live.as_ref().map(|live| live.active_time.0);
+                goes_on || raised == since.map(|since| since.0.saturating_add_unsigned(def.active_delay_ms))
+            }
+            None => raises || stands == Stands::Beyond || event(after).is_none(),
+        };
+        let what = || format!("{}/{} was {before:?} and became {after:?}", def.path, def.name);
+        invariants::takeover_changes_nothing(same, what)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! A simulated disk for the journal: one thread, operations in their order, each as a whole or not at all. What was
+//! confirmed survives a crash; what was under way may have reached the disk all the same.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hotpair_core::alarm_replication::ReadFor;
+use hotpair_core::alarms::{AlarmEntry, AlarmKey, JournalBatch, JournalFound, PortableShelf, PortableState, Positions};
+use hotpair_core::types::{Epoch, UnixMillis};
+
+use crate::rng::Rng;
+
+pub enum JournalOp {
+    Append(JournalBatch),
+    Read { purpose: ReadFor, origin: Epoch, from: u64, max: usize },
+}
+
+pub enum JournalAnswer {
+    Stored(Result<(), String>),
+    Read(ReadFor, Epoch, Result<Vec<Arc<AlarmEntry>>, String>),
+}
+
+#[derive(Default)]
+pub struct Journal {
+    pub entries: BTreeMap<(Epoch, u64), Arc<AlarmEntry>>,
+    pub held: Positions,
+    pub included: Positions,
+    states: BTreeMap<AlarmKey, PortableState>,
+    shelves: Vec<PortableShelf>,
+    pub queue: VecDeque<JournalOp>,
+    pub busy: bool,
+}
+
+impl Journal {
+    /// The first operation that waits is done, or fails.
+    pub fn complete(&mut self, full: bool) -> Option<JournalAnswer> {
+        let broken = || "the disk is full".to_owned();
+        Some(match self.queue.pop_front()? {
+            JournalOp::Append(batch) => JournalAnswer::Stored(if full { Err(broken()) } else { self.append(batch) }),
+            JournalOp::Read { purpose, origin, from, max } => {
+                let log = self.entries.range((origin, from)..=(origin, u64::MAX));
+                let found = log.take(max).map(|(_, entry)| entry.clone()).collect();
+                JournalAnswer::Read(purpose, origin, if full { Err(broken()) } else { Ok(found) })
+            }
+        })
+    }
+
+    fn append(&mut self, batch: JournalBatch) -> Result<(), String> {
+        let mut held = self.held.clone();
+        for (origin, skipped) in &batch.skipped {
+            let last = held.entry(*origin).or_default();
+            *last = (*last).max(*skipped);
+        }
+        let mut new = Vec::new();
+        for entry in batch.entries {
+            let last = held.entry(entry.origin).or_default();
+            if entry.position > *last + 1 {
+                return Err(format!("entry {} of {} does not follow {last}", entry.position, entry.origin));
+            }
+            if entry.position == *last + 1 {
+                *last = entry.position;
+                new.push(entry);
+            }
+        }
+        self.held = held;
+        self.entries.extend(new.into_iter().map(|entry| ((entry.origin, entry.position), entry)));
+        if batch.replace {
+            self.states.clear();
+            self.included.clear();
+        }
+        for (key, state) in batch.states {
+            let state = state.map(|state| PortableState { pending: None, ..state });
+            match state.filter(|state| *state != PortableState::default()) {
+                Some(state) => self.states.insert(key, state),
+                None => self.states.remove(&key),
+            };
+        }
+        self.included.extend(batch.included);
+        if let Some(shelves) = batch.shelves {
+            self.shelves = shelves;
+        }
+        Ok(())
+    }
+
+    /// The process is gone.
+    pub fn crash(&mut self, rng: &mut Rng, clean: bool, full: bool) {
+        let keeps = !full && (clean || rng.percent(50));
+        for op in std::mem::take(&mut self.queue) {
+            if let (JournalOp::Append(batch), true) = (op, keeps) {
+                let _ = self.append(batch);
+            }
+        }
+        self.busy = false;
+    }
+
+    /// What a process finds that starts now.
+    pub fn found(&self, now: UnixMillis) -> JournalFound {
+        let mut operations: Vec<_> = self.entries.values().filter(|entry| entry.operation.is_some()).cloned().collect();
+        operations.sort_by_key(|entry| (entry.time, entry.origin, entry.position));
+        let left = |shelf: &PortableShelf| {
+            let end = shelf.since.0.saturating_add_unsigned(shelf.for_ms);
+            let remaining_ms = u64::try_from(end - now.0).unwrap_or(0).min(shelf.for_ms);
+            (remaining_ms > 0).then(|| PortableShelf { remaining_ms, ..shelf.clone() })
+        };
+        JournalFound {
+            held: self.held.clone(),
+            included: self.included.clone(),
+            states: self.states.iter().map(|(key, state)| (*key, state.clone())).collect(),
+            shelves: self.shelves.iter().filter_map(left).collect(),
+            operations,
+        }
+    }
+
+    pub fn has_operation(&self, id: &str) -> bool {
+        self.entries.values().any(|entry| entry.operation.as_deref() == Some(id))
+    }
+}
