@@ -2,7 +2,7 @@
 
 use actix::{Message, Recipient};
 use hotpair_actors::directory::Directory;
-use hotpair_actors::messages::{Happened, PressSwitch, Publish, Write};
+use hotpair_actors::messages::{Happened, Operate, PressSwitch, Publish, Write};
 
 /// A message that a program may send to an actor of a node: see [`super::NodeHandle::recipient`].
 pub trait Addressed: Message<Result = ()> + Send + Sized + 'static {
@@ -19,6 +19,12 @@ impl Addressed for Write {
 impl Addressed for Publish {
     fn recipient(directory: &Directory) -> Option<Recipient<Self>> {
         directory.tag_replicator().map(|actor| actor.clone().recipient())
+    }
+}
+
+impl Addressed for Operate {
+    fn recipient(directory: &Directory) -> Option<Recipient<Self>> {
+        directory.alarm_replicator().map(|actor| actor.clone().recipient())
     }
 }
 
