@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle, Supervised};
 use hotpair_core::alarm_replication::AlarmInput;
-use hotpair_core::protocol::{AlarmOutcome, WriteRefusal};
+use hotpair_core::protocol::{AlarmOutcome, Control, WriteRefusal};
 use hotpair_core::types::Millis;
 
-use crate::alarm_work::hear;
+use crate::alarm_work::{ask, hear};
 use crate::directory::names::ALARM_REPLICATOR;
 use crate::messages::{AlarmsHappened, ArmAlarms, Operate, Probe};
 use crate::pair_facts;
@@ -28,23 +28,29 @@ pub struct AlarmReplicator {
     shared: Arc<Shared>,
     /// The dual Running that was told last.
     dual_told: Option<Millis>,
+    /// There is never more than one: with a shelving for a week each delay would leave one behind.
+    timer: Option<SpawnHandle>,
 }
 
 impl AlarmReplicator {
     /// The alarm replicator of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, dual_told: None }
+        Self { shared, dual_told: None, timer: None }
     }
 
-    fn arm(&self, ctx: &mut Context<Self>) {
+    fn arm(&mut self, ctx: &mut Context<Self>) {
         let at = self.shared.alarm_work.armed.load(Ordering::Relaxed);
         if at != u64::MAX {
             self.wake_at(Millis(at), ctx);
         }
     }
 
-    fn wake_at(&self, at: Millis, ctx: &mut Context<Self>) {
-        ctx.run_later(self.shared.clock.until(at), move |this, ctx| {
+    fn wake_at(&mut self, at: Millis, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let timer = ctx.run_later(self.shared.clock.until(at), |this, ctx| {
+            this.timer = None;
             // An earlier one may have been asked for since: then this one is due to it, or already done.
             let armed = this.shared.alarm_work.armed.load(Ordering::Relaxed);
             if armed > this.shared.clock.now().0 {
@@ -59,12 +65,26 @@ impl AlarmReplicator {
                 this.wake_at(later, ctx);
             }
         });
+        self.timer = Some(timer);
     }
 
     /// A node that leads and was told to stop, or stood still, waits for the word of its arbiter.
     fn may_act(&self) -> bool {
         let leads = self.shared.alarm_work.machine.lock().leads();
         !leads || self.shared.gate.is_open(self.shared.clock.now())
+    }
+
+    /// Whether a request may go to the machine. A node that stood still takes none. One that was told to lead no more, or
+    /// not for the moment, keeps it until the arbiter's word is here.
+    fn may_ask(&self) -> bool {
+        if self.may_act() {
+            return true;
+        }
+        let fresh = self.shared.gate.is_fresh(self.shared.clock.now());
+        if fresh {
+            hear(&self.shared, AlarmInput::Pause);
+        }
+        fresh
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -86,6 +106,7 @@ impl Actor for AlarmReplicator {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         // After a restart no timer is armed: look what is due.
+        self.timer = None;
         self.shared.alarm_work.armed.store(u64::MAX, Ordering::Relaxed);
         hear(&self.shared, AlarmInput::Tick);
         self.look(ctx);
@@ -94,10 +115,24 @@ impl Actor for AlarmReplicator {
 
 impl Supervised for AlarmReplicator {}
 
+impl Drop for AlarmReplicator {
+    /// The node ends: whoever waits for an answer gets none.
+    fn drop(&mut self) {
+        self.shared.alarm_work.leave_clients();
+    }
+}
+
 impl Handler<AlarmsHappened> for AlarmReplicator {
     type Result = ();
 
     fn handle(&mut self, AlarmsHappened(input): AlarmsHappened, _: &mut Self::Context) {
+        if let AlarmInput::Forward(forward) = &input
+            && !self.may_ask()
+        {
+            let outcome = AlarmOutcome::Refused(unknown_who_runs());
+            let answer = Control::AlarmForwarded { id: forward.id, outcome };
+            return self.shared.link.send(Some(self.shared.alarm_work.link.load(Ordering::Relaxed)), answer);
+        }
         hear(&self.shared, input);
     }
 }
@@ -114,13 +149,11 @@ impl Handler<Operate> for AlarmReplicator {
     type Result = ();
 
     fn handle(&mut self, Operate { request, reply }: Operate, _: &mut Self::Context) {
-        if !self.may_act() {
-            let reason = "it is being found out which node runs".to_owned();
-            let _ = reply.send(AlarmOutcome::Refused(WriteRefusal::NotRunning(reason)));
-            return;
+        if self.may_ask() {
+            ask(&self.shared, request, reply);
+        } else {
+            let _ = reply.send(AlarmOutcome::Refused(unknown_who_runs()));
         }
-        let ticket = self.shared.alarm_work.ticket(reply);
-        hear(&self.shared, AlarmInput::Request { ticket, request });
     }
 }
 
@@ -131,3 +164,10 @@ impl Handler<Probe> for AlarmReplicator {
         self.shared.directory.answered(ALARM_REPLICATOR, self.shared.clock.now());
     }
 }
+
+fn unknown_who_runs() -> WriteRefusal {
+    WriteRefusal::NotRunning("it is being found out which node runs".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hotpair_core::alarm_replication::{AlarmEffect, AlarmInput, AlarmReplication, ReadFor};
+use hotpair_core::alarm_replication::{AlarmEffect, AlarmInput, AlarmReplication};
+use hotpair_core::alarms::AlarmRequest;
 use hotpair_core::arbiter::Input;
 use hotpair_core::protocol::AlarmOutcome;
 use parking_lot::Mutex;
@@ -46,11 +47,36 @@ impl AlarmWork {
         *self.lane.lock() = lane;
     }
 
+    /// Nobody will be answered any more.
+    pub(crate) fn leave_clients(&self) {
+        self.clients.lock().clear();
+    }
+
     /// A place for the answer of a client.
-    pub(crate) fn ticket(&self, reply: oneshot::Sender<AlarmOutcome>) -> u64 {
+    fn ticket(&self, reply: oneshot::Sender<AlarmOutcome>) -> u64 {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         self.clients.lock().insert(ticket, reply);
         ticket
+    }
+}
+
+/// Gives the machine what a client asks for. Should it panic over that, nobody will answer: the client is told so.
+pub(crate) fn ask(shared: &Arc<Shared>, request: AlarmRequest, reply: oneshot::Sender<AlarmOutcome>) {
+    let ticket = shared.alarm_work.ticket(reply);
+    let _asked = Asked { work: &shared.alarm_work, ticket };
+    hear(shared, AlarmInput::Request { ticket, request });
+}
+
+struct Asked<'a> {
+    work: &'a AlarmWork,
+    ticket: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.work.clients.lock().remove(&self.ticket);
+        }
     }
 }
 
@@ -117,25 +143,23 @@ fn act(shared: &Arc<Shared>, effect: AlarmEffect) {
                 }),
             );
         }
-        AlarmEffect::Read { purpose, origin, from, max } => read(shared, purpose, origin, from, max),
+        AlarmEffect::Read { purpose, origin, from, max } => {
+            let owner = shared.directory.alarm_replicator().cloned();
+            shared.journal.read(
+                origin,
+                from,
+                max,
+                Box::new(move |entries| {
+                    if let Some(owner) = owner {
+                        let entries = entries.map_err(|error| error.to_string());
+                        owner.do_send(AlarmsHappened(AlarmInput::Read { purpose, origin, entries }));
+                    }
+                }),
+            );
+        }
         AlarmEffect::ToArbiter(input) => tell_arbiter(shared, input),
         AlarmEffect::Facts => tell_arbiter(shared, Input::Tags(shared.facts())),
     }
-}
-
-fn read(shared: &Arc<Shared>, purpose: ReadFor, origin: hotpair_core::types::Epoch, from: u64, max: usize) {
-    let owner = shared.directory.alarm_replicator().cloned();
-    shared.journal.read(
-        origin,
-        from,
-        max,
-        Box::new(move |entries| {
-            if let Some(owner) = owner {
-                let entries = entries.map_err(|error| error.to_string());
-                owner.do_send(AlarmsHappened(AlarmInput::Read { purpose, origin, entries }));
-            }
-        }),
-    );
 }
 
 fn tell_arbiter(shared: &Shared, input: Input) {

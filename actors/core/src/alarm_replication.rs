@@ -18,6 +18,8 @@ mod operations;
 mod requests;
 mod storing;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use frames::{AlarmFrame, AlarmItem, decode, encode};
 pub use io::{AlarmEffect, AlarmFacts, AlarmForward, AlarmInput, AlarmReplicationView, ReadFor};
@@ -43,6 +45,9 @@ use operations::Operations;
 use requests::Requests;
 use storing::Storing;
 use tail::Tail;
+
+/// No log is that long: what is held always has a next position.
+const LAST_POSITION: u64 = u64::MAX;
 
 /// What the machine must know of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +97,10 @@ pub struct AlarmReplication {
     feeding: Option<Feeding>,
     /// What the other side of the present sync lacks.
     tail: Option<Tail>,
-    /// Frames of entries that came in the present sync.
+    /// Frames of entries that came in the present sync and are on disk.
     entries_frames: u64,
+    /// Of those that are not yet: the store that has them when it is done.
+    entries_storing: std::collections::VecDeque<u64>,
     absorbing: Option<Absorbing>,
     operations: Operations,
     requests: Requests,
@@ -138,6 +145,7 @@ impl AlarmReplication {
             feeding: None,
             tail: None,
             entries_frames: 0,
+            entries_storing: std::collections::VecDeque::new(),
             absorbing: None,
             operations,
             requests: Requests::default(),
@@ -166,6 +174,7 @@ impl AlarmReplication {
         match input {
             AlarmInput::Lead(lineage) => self.lead(table, tags, &lineage, now),
             AlarmInput::Quiesce { last } => self.quiesce(last),
+            AlarmInput::Pause => self.pause(),
             AlarmInput::Resume => self.resume(table, tags, now),
             AlarmInput::RefuseWaiting => self.refuse_waiting(),
             AlarmInput::StandBy => self.stand_by(),
@@ -202,16 +211,14 @@ impl AlarmReplication {
     pub fn next_deadline(&self) -> Option<Millis> {
         // What only a leader that judges does is not waited for by one that doesn't.
         let judges = self.role == Role::Leading && !self.unjudged;
-        let engine = if judges { self.engine.next_deadline() } else { None };
-        let absorbing = if judges { self.absorbing.as_ref().and_then(Absorbing::deadline) } else { None };
         [
-            engine,
+            self.engine.next_deadline().filter(|_| judges),
             self.storing.deadline(),
             self.requests.deadline(),
             self.following.as_ref().and_then(Following::deadline),
             self.feeding.as_ref().and_then(|feeding| feeding.deadline(self.settings.replication_timeout_ms)),
             self.tail.as_ref().and_then(Tail::deadline),
-            absorbing,
+            self.absorbing.as_ref().filter(|_| judges).and_then(Absorbing::deadline),
         ]
         .into_iter()
         .flatten()
@@ -303,16 +310,24 @@ impl AlarmReplication {
     }
 
     fn quiesce(&mut self, last: Seq) {
+        self.pause();
+        self.quiescing = Some(last);
+    }
+
+    fn pause(&mut self) {
         if self.role == Role::Leading {
             self.role = Role::Quiesced;
             self.engine.end();
         }
-        self.quiescing = Some(last);
     }
 
-    /// The follower has everything, or there is none to wait for.
+    /// The follower has everything. Where there is none, this node's disk has it, unless that fails: a clean stop may
+    /// come next.
     fn tell_quiesced(&mut self) {
-        let waits = self.feeding.as_ref().is_some_and(|feeding| feeding.is_live() && !feeding.has_all());
+        let waits = match self.feeding.as_ref().filter(|feeding| feeding.is_live()) {
+            Some(feeding) => !feeding.has_all(),
+            None => !self.storing.is_done() && self.storing.trouble().is_none(),
+        };
         if let Some(last) = self.quiescing
             && !waits
         {
@@ -360,6 +375,8 @@ impl AlarmReplication {
         self.feeding = None;
         self.tail = None;
         self.entries_frames = 0;
+        self.entries_storing.clear();
+        self.requests.sync_ended();
     }
 
     fn judge(&mut self, table: &mut AlarmTable, changed: &[(TagId, Sample)], now: Now) {
@@ -475,7 +492,7 @@ impl AlarmReplication {
     /// Whether an entry follows directly on what is held of its log; then it is held from now on.
     fn takes(&mut self, entry: &AlarmEntry) -> bool {
         let held = self.held.entry(entry.origin).or_default();
-        let next = held.checked_add(1) == Some(entry.position);
+        let next = entry.position < LAST_POSITION && held.checked_add(1) == Some(entry.position);
         if next {
             *held = entry.position;
         }

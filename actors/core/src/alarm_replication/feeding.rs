@@ -11,13 +11,13 @@ use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
 /// So many items may be under way unconfirmed.
-const WINDOW_ITEMS: u64 = 4096;
+const WINDOW_ITEMS: u64 = if cfg!(test) { 6 } else { 4096 };
 /// So many may wait besides; a follower that is further behind gets the states anew.
-const MAX_WAITING: usize = 65_536;
+const MAX_WAITING: usize = if cfg!(test) { 32 } else { 65_536 };
 /// A follower that confirms none of what is under way for so long is stuck.
 const STUCK_MS: u64 = 10_000;
-/// The most logs of a follower that are remembered.
-const MAX_LOGS: usize = 1 << 20;
+/// The most logs that are remembered of what the other side says.
+pub(super) const MAX_LOGS: usize = 1 << 20;
 
 /// A follower of this node.
 #[derive(Debug)]
@@ -54,11 +54,6 @@ impl Feeding {
     /// Tells this follower's sync from every other one of this node.
     pub(super) fn number(&self) -> u64 {
         self.number
-    }
-
-    /// Whether it was told the states, so that what happens is told it too.
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun
     }
 
     /// Whether the follower is in sync, so that its word is worth waiting for.
@@ -105,14 +100,7 @@ impl Feeding {
 
 impl AlarmReplication {
     /// A follower asks for this node's alarms.
-    pub(super) fn sync_requested(
-        &mut self,
-        sync: u64,
-        leader: Epoch,
-        held: Vec<(Epoch, u64)>,
-        more: bool,
-        now: Now,
-    ) {
+    pub(super) fn sync_requested(&mut self, sync: u64, leader: Epoch, held: Vec<(Epoch, u64)>, more: bool, now: Now) {
         let leads_another = self.role != Role::Standby && leader != self.pen.origin;
         if self.leader.is_some() || self.following.is_some() || leads_another {
             return self.send_frame(&AlarmFrame::NotNow { sync });
@@ -138,6 +126,8 @@ impl AlarmReplication {
                 late: false,
             });
         }
+        // Should this node follow its follower one day, its own syncs have other numbers than those on their way here.
+        self.next_sync = self.next_sync.max(sync.saturating_add(1));
         let Some(feeding) = &mut self.feeding else { return };
         feeding.holds.extend(held);
         if feeding.holds.len() > MAX_LOGS {
@@ -184,7 +174,11 @@ impl AlarmReplication {
                 .map(|included| AlarmFrame::Included { sync, included: included.to_vec() }),
         );
         let shelves: Vec<_> = table.shelves().map(|shelf| shelf.to_portable(now)).collect();
-        frames.extend(shelves.chunks(64).map(|shelves| AlarmFrame::Shelves { sync, shelves: shelves.to_vec() }));
+        frames.extend(
+            shelves
+                .chunks(64.min(ITEMS_PER_FRAME))
+                .map(|shelves| AlarmFrame::Shelves { sync, shelves: shelves.to_vec() }),
+        );
         frames.push(AlarmFrame::Whole { sync });
         for frame in frames {
             self.send_frame(&frame);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::feeding::MAX_LOGS;
 use super::frames::{AlarmFrame, AlarmItem, POSITIONS_PER_FRAME};
 use super::{AlarmEffect, AlarmReplication, Role, Tail};
 use crate::alarms::{AlarmKey, AlarmState, AlarmTable, MAX_SHELVINGS, PortableShelf, PortableState, Positions, Shelf};
@@ -31,6 +32,10 @@ pub(super) struct Following {
     told: Option<(u64, Option<u64>)>,
     /// Nothing of the leader's journal is missing here, once this store is done.
     complete: Option<u64>,
+    /// The tables were equal when they were compared.
+    equal: bool,
+    /// More waited for the disk than may: entries were left out, and are asked for anew when it works again.
+    left_out: bool,
     ask_again_at: Option<Millis>,
 }
 
@@ -72,7 +77,7 @@ impl AlarmReplication {
         let (Some(leader), true, Role::Standby) = (&self.leader, self.lane, self.role) else { return };
         let leader = leader.lineage.epoch();
         let sync = self.next_sync;
-        self.next_sync += 1;
+        self.next_sync = self.next_sync.saturating_add(1);
         self.end_sync();
         self.following = Some(Following {
             sync,
@@ -86,6 +91,8 @@ impl AlarmReplication {
             stored: 0,
             told: None,
             complete: None,
+            equal: false,
+            left_out: false,
             ask_again_at: None,
         });
         let held: Vec<_> = self.held.iter().map(|(origin, last)| (*origin, *last)).collect();
@@ -101,6 +108,9 @@ impl AlarmReplication {
     }
 
     pub(super) fn request_again(&mut self, now: Millis) {
+        if self.storing.len() == 0 && self.following.as_ref().is_some_and(|following| following.left_out) {
+            return self.request_sync();
+        }
         if self.following.as_ref().is_some_and(|following| following.ask_again_at.is_some_and(|at| now >= at)) {
             self.following = None;
             self.request_sync();
@@ -123,6 +133,9 @@ impl AlarmReplication {
         let runs = self.leader.as_ref().is_some_and(|leader| leader.running);
         let Some(following) = self.followed(sync) else { return };
         following.leader_holds.extend(held);
+        if following.leader_holds.len() > MAX_LOGS {
+            return self.no_such_leader();
+        }
         if more {
             return;
         }
@@ -137,14 +150,22 @@ impl AlarmReplication {
         let Some(following) = self.followed(sync) else { return };
         following.states.append(&mut states);
         if following.states.len() > MAX_STATES {
-            self.end_sync();
-            self.effects.push(AlarmEffect::CloseLane);
+            self.no_such_leader();
         }
+    }
+
+    /// It says more than any leader has to say.
+    fn no_such_leader(&mut self) {
+        self.end_sync();
+        self.effects.push(AlarmEffect::CloseLane);
     }
 
     pub(super) fn included_came(&mut self, sync: u64, included: &[(Epoch, u64)]) {
         let Some(following) = self.followed(sync) else { return };
         following.included.extend(included.iter().copied());
+        if following.included.len() > MAX_LOGS {
+            self.no_such_leader();
+        }
     }
 
     pub(super) fn shelves_came(&mut self, sync: u64, shelves: Vec<PortableShelf>) {
@@ -194,12 +215,15 @@ impl AlarmReplication {
             return self.effects.push(AlarmEffect::CloseLane);
         }
         following.applied += items.len() as u64;
+        self.leave_out_if_full();
+        let Some(following) = &mut self.following else { return };
+        let left_out = following.left_out;
         let applied = following.applied;
         for item in items {
             match item {
                 AlarmItem::Entry(entry) => {
                     let entry = Arc::new(entry);
-                    if !self.takes(&entry) {
+                    if !left_out && !self.takes(&entry) {
                         // It follows on what this node holds, or one of the two has counted wrongly.
                         return self.effects.push(AlarmEffect::CloseLane);
                     }
@@ -208,7 +232,11 @@ impl AlarmReplication {
                     self.operations.remember(&entry, now.mono);
                     let included = self.included.entry(entry.origin).or_default();
                     *included = entry.position.max(*included);
-                    self.store_entry(table, &entry, now.mono);
+                    if left_out {
+                        self.store_effect(table, &entry, now.mono);
+                    } else {
+                        self.store_entry(table, &entry, now.mono);
+                    }
                 }
                 AlarmItem::State(key, state) => {
                     let state = AlarmState::from_portable(state, now.mono);
@@ -222,10 +250,22 @@ impl AlarmReplication {
             }
         }
         let made = self.storing.made();
-        if let Some(following) = &mut self.following {
+        if let Some(following) = self.following.as_mut().filter(|_| !left_out) {
             following.storing.push_back((applied, made));
         }
         self.tell_confirmed();
+    }
+
+    /// More waits for the disk than may: from here on the states go on, and the journal is not complete.
+    fn leave_out_if_full(&mut self) {
+        let full = self.storing.is_full();
+        if let Some(following) = self.following.as_mut().filter(|following| full && following.stage != Stage::Requested)
+        {
+            following.left_out = true;
+            following.complete = None;
+            following.equal = false;
+            following.stage = Stage::Taken;
+        }
     }
 
     /// Tells the leader how far this node is.
@@ -246,11 +286,25 @@ impl AlarmReplication {
         if following.told.replace((applied, stored)) != Some((applied, stored)) {
             self.send_frame(&AlarmFrame::Confirm { sync, applied, stored });
         }
+        self.tell_equal();
+    }
+
+    /// In sync is whoever has everything on its disk: from then on the leader takes its word for what it asked for before.
+    fn tell_equal(&mut self) {
+        let done = self.storing.done();
+        let Some(following) = self.following.as_mut().filter(|following| following.equal) else { return };
+        if following.complete.is_some_and(|made| made <= done) {
+            following.equal = false;
+            following.stage = Stage::InSync;
+            self.mismatches = 0;
+            let sync = following.sync;
+            self.send_frame(&AlarmFrame::Compared { sync, equal: true });
+        }
     }
 
     pub(super) fn follower_is_complete(&mut self, sync: u64) {
         let made = self.storing.made();
-        if let Some(following) = self.followed(sync) {
+        if let Some(following) = self.followed(sync).filter(|following| !following.left_out) {
             following.complete = Some(made);
             self.tell_confirmed();
         }
@@ -265,14 +319,12 @@ impl AlarmReplication {
             return;
         }
         // With other alarms on the two nodes the states that both have cannot be told from the digests.
-        let equal = !comparable || digest == table.digest();
-        if equal {
-            following.stage = Stage::InSync;
-            self.mismatches = 0;
-        } else {
-            self.mismatches += 1;
-            self.ask_again(sync, now);
+        following.equal = !comparable || digest == table.digest();
+        if following.equal {
+            return self.tell_equal();
         }
-        self.send_frame(&AlarmFrame::Compared { sync, equal });
+        self.mismatches = self.mismatches.saturating_add(1);
+        self.ask_again(sync, now);
+        self.send_frame(&AlarmFrame::Compared { sync, equal: false });
     }
 }

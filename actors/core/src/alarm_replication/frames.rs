@@ -13,9 +13,9 @@ use crate::value::Value;
 use crate::wire::{self, Kind, WireError, at_most, path, text, value};
 
 /// The most positions of one frame.
-pub const POSITIONS_PER_FRAME: usize = 4096;
+pub const POSITIONS_PER_FRAME: usize = if cfg!(test) { 3 } else { 4096 };
 /// The most entries, states or items of one frame.
-pub const ITEMS_PER_FRAME: usize = 512;
+pub const ITEMS_PER_FRAME: usize = if cfg!(test) { 4 } else { 512 };
 /// A frame is closed when it holds about so much. With one more item, however large, it fits the limit of a frame.
 pub(super) const FRAME_BYTES: usize = 128 * 1024;
 
@@ -85,7 +85,7 @@ pub enum AlarmFrame {
         /// At most [`ITEMS_PER_FRAME`].
         entries: Vec<AlarmEntry>,
     },
-    /// Either side: how many frames of [`AlarmFrame::Entries`] it has taken in this sync.
+    /// Either side: how many frames of [`AlarmFrame::Entries`] it has on its disk in this sync.
     EntriesTaken {
         /// Of the request.
         sync: u64,

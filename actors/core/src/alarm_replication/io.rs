@@ -21,6 +21,9 @@ pub enum AlarmInput<'a> {
         /// For the arbiter.
         last: Seq,
     },
+    /// This node was told to lead no more, or not for the moment, and that word is on its way here: judge no more, and
+    /// let what is asked for wait for it.
+    Pause,
     /// The arbiter: judge again, under the same epoch.
     Resume,
     /// The arbiter: refuse the requests that wait.

@@ -14,6 +14,8 @@ use crate::types::Millis;
 const MAX_PENDING: usize = 4096;
 /// So many may wait for the end of a switch.
 const MAX_WAITING: usize = 1024;
+/// The deadline of what has waited long enough for the peer.
+const LATE: Millis = Millis(u64::MAX);
 /// So many may be at the peer.
 const MAX_FORWARDS: usize = 256;
 
@@ -52,14 +54,19 @@ struct Pending {
 
 impl Requests {
     pub(super) fn deadline(&self) -> Option<Millis> {
-        // They are answered in their order: the first one's deadline is the earliest, or it waits for the disk alone.
-        let pending = self.pending.front().map(|pending| pending.deadline).filter(|at| *at != Millis(u64::MAX));
+        // They came in this order; those that are late wait for the disk alone.
+        let pending = self.pending.iter().map(|pending| pending.deadline).find(|at| *at != LATE);
         let waiting = self.waiting.iter().map(|(.., until)| *until);
         pending.into_iter().chain(waiting).chain(self.forwards.values().map(|(.., until)| *until)).min()
     }
 
     pub(super) fn lags(&self) -> bool {
         self.lag_mark.is_some()
+    }
+
+    /// The next sync has other numbers for its items. A follower that is in sync then has what was done until now.
+    pub(super) fn sync_ended(&mut self) {
+        self.lag_mark = None;
     }
 }
 
@@ -127,14 +134,18 @@ impl AlarmReplication {
         let at_peer = self.feeding.as_ref().and_then(super::Feeding::stored);
         let present = self.feeding.as_ref().map(super::Feeding::number);
         let late = self.feeding.as_ref().is_some_and(super::Feeding::is_late);
-        while let Some(pending) = self.requests.pending.front_mut() {
-            if pending.made > self.storing.done() {
-                if now >= pending.deadline {
-                    pending.deadline = Millis(u64::MAX);
-                }
+        // They came in this order. One that is late waits for the disk only.
+        for pending in &mut self.requests.pending {
+            if pending.deadline != LATE && now < pending.deadline {
                 break;
             }
-            let expired = pending.deadline == Millis(u64::MAX) || now >= pending.deadline;
+            pending.deadline = LATE;
+        }
+        while let Some(pending) = self.requests.pending.front() {
+            if pending.made > self.storing.done() {
+                break;
+            }
+            let expired = pending.deadline == LATE;
             // A later sync began with it.
             let item = pending.item.filter(|(of, _)| Some(*of) == present).map_or(0, |(_, item)| item);
             let replicated = live && at_peer.is_some_and(|stored| item <= stored);

@@ -12,9 +12,9 @@ use crate::types::{Epoch, Millis};
 /// A disk that failed is tried again after this time.
 const STORE_AGAIN_MS: u64 = 1000;
 /// So many entries may wait for the disk. When there are more, nothing is judged and no request taken until it works.
-const MAX_UNSTORED: usize = 100_000;
+const MAX_UNSTORED: usize = if cfg!(test) { 100 } else { 100_000 };
 /// So many entries go in one batch.
-const BATCH_ENTRIES: usize = 4096;
+const BATCH_ENTRIES: usize = if cfg!(test) { 5 } else { 4096 };
 
 /// What is not on disk yet.
 #[derive(Debug, Default)]
@@ -88,6 +88,11 @@ impl Storing {
 
     pub(super) fn len(&self) -> usize {
         self.gathered.entries.len() + self.under_way.as_ref().map_or(0, |(batch, _)| batch.entries.len())
+    }
+
+    /// Whether everything is on disk.
+    pub(super) fn is_done(&self) -> bool {
+        self.under_way.is_none() && self.gathered.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -218,6 +223,7 @@ impl AlarmReplication {
             }
         }
         self.tell_confirmed();
+        self.tell_taken();
     }
 }
 

@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::frames::{AlarmFrame, FRAME_BYTES, size_of_entry};
-use super::{AlarmEffect, AlarmReplication, ReadFor, Role};
+use super::{AlarmEffect, AlarmReplication, LAST_POSITION, ReadFor, Role};
 use crate::alarms::{AlarmEntry, AlarmTable, Positions};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
 /// So many frames of entries may be under way unconfirmed.
-const WINDOW_FRAMES: u64 = 4;
+const WINDOW_FRAMES: u64 = if cfg!(test) { 2 } else { 4 };
 /// So many entries are read at once.
-const READ_ENTRIES: usize = 256;
+const READ_ENTRIES: usize = if cfg!(test) { 3 } else { 256 };
 /// What could not be read is tried again after this time.
 const READ_AGAIN_MS: u64 = 1000;
 /// What is on its way to the disk is looked for again after this time.
@@ -63,7 +63,7 @@ impl Tail {
 fn lacking(mine: &Positions, theirs: &Positions) -> VecDeque<(Epoch, u64, u64)> {
     let lacks = |(origin, last): (&Epoch, &u64)| {
         let has = theirs.get(origin).copied().unwrap_or(0);
-        (has < *last).then_some((*origin, has + 1, *last))
+        (has < *last).then(|| (*origin, has + 1, *last))
     };
     mine.iter().filter_map(lacks).collect()
 }
@@ -132,6 +132,7 @@ impl AlarmReplication {
         }
     }
 
+    /// Entries were read, unless it was for a sync that is over.
     pub(super) fn tail_read(
         &mut self,
         number: u64,
@@ -187,7 +188,7 @@ impl AlarmReplication {
             return;
         }
         let held = self.held.get(&origin).copied().unwrap_or(0);
-        if after > held {
+        if after > held && after < LAST_POSITION {
             self.held.insert(origin, after);
             self.store_skipped(origin, after);
         }
@@ -201,9 +202,22 @@ impl AlarmReplication {
             }
         }
         self.store_entries(taken);
-        self.entries_frames += 1;
-        let frames = self.entries_frames;
-        self.send_frame(&AlarmFrame::EntriesTaken { sync, frames });
+        self.entries_storing.push_back(self.storing.made());
+        self.tell_taken();
+    }
+
+    /// A frame of entries counts as taken when they are on disk: so no more wait for it than are under way.
+    pub(super) fn tell_taken(&mut self) {
+        let done = self.storing.done();
+        let stored = self.entries_storing.partition_point(|made| *made <= done);
+        if stored > 0
+            && let Some(sync) = self.sync()
+        {
+            self.entries_storing.drain(..stored);
+            self.entries_frames += stored as u64;
+            let frames = self.entries_frames;
+            self.send_frame(&AlarmFrame::EntriesTaken { sync, frames });
+        }
     }
 
     /// The other side has given everything.
