@@ -88,6 +88,10 @@ pub(crate) fn hear(shared: &Arc<Shared>, input: AlarmInput<'_>) {
         let mut machine = work.machine.lock();
         let mut table = shared.alarms.write();
         let before = table.version();
+        // The gate opens after these two.
+        let begins = matches!(input, AlarmInput::Lead(_) | AlarmInput::Resume);
+        let fenced = !begins && machine.leads() && !shared.gate.is_open(shared.clock.now());
+        machine.set_fenced(fenced);
         let effects = machine.handle(&mut table, &tags, input, shared.clock.both());
         let after = table.version();
         drop(table);

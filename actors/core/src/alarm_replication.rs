@@ -104,7 +104,10 @@ pub struct AlarmReplication {
     absorbing: Option<Absorbing>,
     operations: Operations,
     requests: Requests,
-    quiescing: Option<Seq>,
+    /// The last change, for the arbiter; and so long this node's own disk is waited for.
+    quiescing: Option<(Seq, Millis)>,
+    /// It leads, and must not act on its own before it knows who runs: it stood still.
+    fenced: bool,
     /// Changes were not judged, because the disk did not take what they would have caused.
     unjudged: bool,
     mismatches: u32,
@@ -150,6 +153,7 @@ impl AlarmReplication {
             operations,
             requests: Requests::default(),
             quiescing: None,
+            fenced: false,
             unjudged: false,
             mismatches: 0,
             next_sync: 1,
@@ -171,9 +175,13 @@ impl AlarmReplication {
         input: AlarmInput<'_>,
         now: Now,
     ) -> Vec<AlarmEffect> {
+        if self.role != Role::Standby {
+            // Should a panic have lost an entry, the log has no gap.
+            self.pen.next = self.held.get(&self.pen.origin).map_or(1, |last| last.saturating_add(1));
+        }
         match input {
             AlarmInput::Lead(lineage) => self.lead(table, tags, &lineage, now),
-            AlarmInput::Quiesce { last } => self.quiesce(last),
+            AlarmInput::Quiesce { last } => self.quiesce(last, now.mono),
             AlarmInput::Pause => self.pause(),
             AlarmInput::Resume => self.resume(table, tags, now),
             AlarmInput::RefuseWaiting => self.refuse_waiting(),
@@ -210,10 +218,11 @@ impl AlarmReplication {
     /// When [`AlarmInput::Tick`] is wanted next.
     pub fn next_deadline(&self) -> Option<Millis> {
         // What only a leader that judges does is not waited for by one that doesn't.
-        let judges = self.role == Role::Leading && !self.unjudged;
+        let judges = self.role == Role::Leading && !self.unjudged && !self.fenced;
         [
             self.engine.next_deadline().filter(|_| judges),
             self.storing.deadline(),
+            self.quiescing.map(|(_, until)| until).filter(|_| !self.feeding.as_ref().is_some_and(Feeding::is_live)),
             self.requests.deadline(),
             self.following.as_ref().and_then(Following::deadline),
             self.feeding.as_ref().and_then(|feeding| feeding.deadline(self.settings.replication_timeout_ms)),
@@ -223,6 +232,11 @@ impl AlarmReplication {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether this node, if it leads, must do nothing of its own before it knows who runs: see the gate.
+    pub fn set_fenced(&mut self, fenced: bool) {
+        self.fenced = fenced;
     }
 
     /// Whether this node judges and takes requests now.
@@ -267,7 +281,7 @@ impl AlarmReplication {
                 self.begin(table, tags, now);
             }
         }
-        if self.role == Role::Leading && !self.unjudged {
+        if self.role == Role::Leading && !self.unjudged && !self.fenced {
             let mut changes = std::mem::take(&mut self.changes);
             self.engine.tick(table, &mut self.pen, now, &mut changes);
             self.changes = changes;
@@ -280,7 +294,7 @@ impl AlarmReplication {
         self.request_again(now.mono);
         self.requests_in_time(now.mono);
         self.answer_pending(now.mono);
-        self.tell_quiesced();
+        self.tell_quiesced(now.mono);
         let facts = self.facts();
         if facts != self.told {
             self.told = facts;
@@ -309,9 +323,9 @@ impl AlarmReplication {
         self.take_changes(table, now);
     }
 
-    fn quiesce(&mut self, last: Seq) {
+    fn quiesce(&mut self, last: Seq, now: Millis) {
         self.pause();
-        self.quiescing = Some(last);
+        self.quiescing = Some((last, now.plus(self.settings.switch_timeout_ms)));
     }
 
     fn pause(&mut self) {
@@ -323,14 +337,13 @@ impl AlarmReplication {
 
     /// The follower has everything. Where there is none, this node's disk has it, unless that fails: a clean stop may
     /// come next.
-    fn tell_quiesced(&mut self) {
+    fn tell_quiesced(&mut self, now: Millis) {
+        let Some((last, until)) = self.quiescing else { return };
         let waits = match self.feeding.as_ref().filter(|feeding| feeding.is_live()) {
             Some(feeding) => !feeding.has_all(),
-            None => !self.storing.is_done() && self.storing.trouble().is_none(),
+            None => !self.storing.is_done() && self.storing.trouble().is_none() && now < until,
         };
-        if let Some(last) = self.quiescing
-            && !waits
-        {
+        if !waits {
             self.quiescing = None;
             self.effects.push(AlarmEffect::ToArbiter(Input::Quiesced { last }));
         }
