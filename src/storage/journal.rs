@@ -124,8 +124,8 @@ impl Journal {
     }
 
     /// The entries that a client asks for, oldest first: by time, origin and position. Of an occurrence that the logs of
-    /// two nodes raise (or clear) both, only the row of the smallest origin and position is shown. Reads the disk: not
-    /// for an actor's thread. The error is a sentence for people.
+    /// two nodes raise both, clear both, or acknowledge both under one operation id, only the row of the smallest origin
+    /// and position is shown. Reads the disk: not for an actor's thread. The error is a sentence for people.
     pub fn query(&self, query: &JournalQuery) -> Result<Vec<AlarmEntry>, String> {
         self.reader.query(query)
     }

@@ -11,6 +11,8 @@
 // Each test program uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod alarms;
+pub mod cable;
 pub mod http;
 pub mod link;
 pub mod node;
@@ -21,12 +23,14 @@ pub mod watch;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use cable::Cable;
 pub use http::{Client, Reply};
 pub use node::{Node, Status, Values};
 pub use project::Project;
@@ -54,6 +58,7 @@ pub struct Builder {
     failover_time_ms: Option<u64>,
     connection_wait_time_ms: u64,
     fast_failover: bool,
+    cable: bool,
     project: Project,
 }
 
@@ -61,6 +66,7 @@ pub struct Builder {
 pub struct Pair {
     pub master: Node,
     pub backup: Node,
+    cable: Option<Cable>,
     watch: watch::Watch,
     folder: TempDir,
 }
@@ -96,6 +102,12 @@ impl Builder {
     /// False: a dead process is not looked for, only silence counts.
     pub fn fast_failover(mut self, on: bool) -> Self {
         self.fast_failover = on;
+        self
+    }
+
+    /// The nodes meet over a cable that the test can cut: [`Pair::cable`].
+    pub fn cable(mut self) -> Self {
+        self.cable = true;
         self
     }
 
@@ -158,12 +170,15 @@ impl Builder {
 
     fn write_files(&self) -> Pair {
         let (folder, link_port, watch) = (temporary_folder(), ports::free(), watch::Watch::default());
+        let cable = self.cable.then(|| Cable::new(ports::free(), link_port));
+        let backup_connects_to = cable.as_ref().map_or(link_port, |cable| cable.port);
         let master = self.write_node("master", folder.path(), link_port, watch.record());
-        let backup = self.write_node("backup", folder.path(), link_port, watch.record());
+        let backup = self.write_node("backup", folder.path(), backup_connects_to, watch.record());
         let watch = watch.start(&[&master, &backup]);
-        Pair { master, backup, watch, folder }
+        Pair { master, backup, cable, watch, folder }
     }
 
+    /// `link_port`: where a Master listens or a Backup connects.
     fn write_node(&self, name: &'static str, folder: &Path, link_port: u16, record: watch::Record) -> Node {
         let (own, http_port) = (folder.join(name), ports::free());
         fs::create_dir_all(own.join("data")).unwrap();
@@ -224,6 +239,7 @@ impl Pair {
             failover_time_ms: None,
             connection_wait_time_ms: 2000,
             fast_failover: true,
+            cable: false,
             project: Project::memory_tags(),
         }
     }
@@ -251,6 +267,48 @@ impl Pair {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The cable of [`Builder::cable`].
+    #[track_caller]
+    pub fn cable(&self) -> &Cable {
+        self.cable.as_ref().expect("the pair was built with a cable")
+    }
+
+    /// Cuts the cable and waits until both nodes run, each without the other.
+    #[track_caller]
+    pub fn part(&self) {
+        self.cable().cut();
+        for node in [&self.master, &self.backup] {
+            node.wait_shows("Running", "Faulted");
+        }
+    }
+
+    /// Both processes die at the same moment, as in a power cut.
+    #[track_caller]
+    pub fn power_cut(&self) {
+        let command = format!("kill -9 {} {}", self.master.pid(), self.backup.pid());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+        for node in [&self.master, &self.backup] {
+            node.wait_ended();
+        }
+    }
+
+    /// Moves Running to the other node, and waits until both are in sync.
+    #[track_caller]
+    pub fn switch(&self) {
+        let (running, _) = self.running_and_other();
+        let reply = running.switch();
+        assert_eq!(reply.status, 200, "the switch was refused: {reply:?}");
+        self.wait_ready_with(if running.name == self.master.name { &self.backup } else { &self.master });
+    }
+
+    /// As [`Self::wait_ready`], with this node Running.
+    #[track_caller]
+    pub fn wait_ready_with(&self, running: &Node) {
+        let (master, backup) =
+            if running.name == self.master.name { ("Running", "Standby") } else { ("Standby", "Running") };
+        self.wait_ready(master, backup);
     }
 
     /// The node that says Running, and the other one. Fails when that is not exactly one.

@@ -84,7 +84,7 @@ pub struct Node {
     /// `master`, `backup` or `independent`.
     pub name: &'static str,
     pub http_port: u16,
-    /// Where the Master of this node's pair listens.
+    /// Where the Master of this node's pair listens; of a Backup with a cable where that begins.
     pub link_port: u16,
     pub http: Client,
     folder: PathBuf,
@@ -111,6 +111,19 @@ impl Node {
             .map(|line| if line.starts_with(&start) { format!("{start}{value}") } else { line.to_owned() })
             .collect();
         fs::write(file, lines.join("\n")).unwrap();
+    }
+
+    /// Adds lines to its `hotpair.toml`, for the next start.
+    #[track_caller]
+    pub fn append_config(&self, lines: &str) {
+        let file = self.folder.join("hotpair.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, format!("{text}\n{lines}\n")).unwrap();
+    }
+
+    /// Where its project stands, see [`super::Project::write_to`].
+    pub fn project_dir(&self) -> PathBuf {
+        self.folder.join("project")
     }
 
     // Its process.
@@ -209,8 +222,17 @@ impl Node {
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in KiB.
+    pub fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process lives");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with(what)).expect(what);
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
     }
 

@@ -6,7 +6,7 @@ use hotpair_actors::durable::DiskError;
 use hotpair_actors::journal::{Fitting, stored_state};
 use hotpair_core::alarms::{AlarmEntry, AlarmKey, EntryKind, JournalBatch, PortableState, Positions};
 use hotpair_core::types::Epoch;
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::file::File;
 use super::rows::{Place, Unreadable, kind_number, packed, place_of, read_entry, stored};
@@ -21,6 +21,9 @@ const PUT_ENTRY: &str = "
     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const SHOWN: &str = "
     SELECT id, counter, node, position FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 0 AND kind < 2";
+const SHOWN_ACKED: &str = "
+    SELECT id, counter, node, position FROM entries
+    WHERE event = ?1 AND kind = 2 AND operation = ?2 AND hidden = 0";
 const HIDE: &str = "UPDATE entries SET hidden = 1 WHERE id = ?1";
 const PUT_ORIGIN: &str = "
     INSERT INTO origins(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
@@ -35,15 +38,19 @@ const READ_LOG: &str = "
     SELECT counter, node, position, entry FROM entries WHERE counter = ?1 AND node = ?2 AND position >= ?3
     ORDER BY position LIMIT ?4";
 
-/// Pairs of event and kind of which the entry that is shown has an id below ?1 and a hidden one stays.
+/// Of what several entries say alike, where the one that is shown has an id below ?1 and a hidden one stays: event and
+/// kind, of an acknowledgement its operation id.
 const LEFT_ALONE: &str = "
-    SELECT DISTINCT twin.event, twin.kind FROM entries gone CROSS JOIN entries twin
+    SELECT DISTINCT twin.event, twin.kind, CASE twin.kind WHEN 2 THEN twin.operation END
+    FROM entries gone CROSS JOIN entries twin
     ON twin.event = gone.event AND twin.kind = gone.kind AND twin.hidden = 1 AND twin.id >= ?1
-    WHERE gone.id < ?1 AND gone.hidden = 0 AND gone.kind < 2";
+    AND (gone.kind < 2 OR twin.operation = gone.operation)
+    WHERE gone.id < ?1 AND gone.hidden = 0 AND (gone.kind < 2 OR gone.kind = 2 AND gone.operation IS NOT NULL)";
 const FORGET: &str = "DELETE FROM entries WHERE id < ?1";
 const SHOW_NEXT: &str = "
     UPDATE entries SET hidden = 0 WHERE id =
-    (SELECT id FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 1 ORDER BY counter, node, position LIMIT 1)";
+    (SELECT id FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 1 AND (?3 IS NULL OR operation = ?3)
+     ORDER BY counter, node, position LIMIT 1)";
 
 /// What became of a group of batches.
 #[derive(Debug)]
@@ -155,14 +162,14 @@ impl File {
         let mut forget = || -> rusqlite::Result<(i64, usize)> {
             step("before a prune");
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let alone: Vec<([u8; 16], i64)> = transaction
+            let alone: Vec<([u8; 16], i64, Option<String>)> = transaction
                 .prepare_cached(LEFT_ALONE)?
-                .query_map([end], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map([end], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let forgotten = transaction.prepare_cached(FORGET)?.execute([end])?;
             step("inside a prune");
-            for (event, kind) in alone {
-                transaction.prepare_cached(SHOW_NEXT)?.execute((event, kind))?;
+            for (event, kind, operation) in alone {
+                transaction.prepare_cached(SHOW_NEXT)?.execute((event, kind, operation))?;
             }
             let first: Option<i64> =
                 transaction.prepare_cached("SELECT min(id) FROM entries")?.query_row([], |row| row.get(0))?;
@@ -226,16 +233,21 @@ fn put_entry(transaction: &Transaction<'_>, id: i64, entry: &AlarmEntry) -> rusq
 
 /// Whether an entry that says the same is shown instead of this new one. If this one is to be shown instead, the other
 /// is hidden.
+///
+/// The same is: that an occurrence began, that it cleared, and that it was acknowledged under an operation id. A node
+/// that died before anybody heard of it has the first acknowledgement, the one where it was repeated the second.
 fn hides(transaction: &Transaction<'_>, entry: &AlarmEntry, place: Place) -> rusqlite::Result<bool> {
-    if !matches!(entry.kind, EntryKind::Raised | EntryKind::Cleared) {
-        return Ok(false);
-    }
-    let shown: Option<(i64, Place)> = transaction
-        .prepare_cached(SHOWN)?
-        .query_row((entry.event.0.to_be_bytes(), kind_number(entry.kind)), |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)))
-        })
-        .optional()?;
+    let event = entry.event.0.to_be_bytes();
+    let read = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)));
+    let shown: Option<(i64, Place)> = match (entry.kind, entry.operation.as_deref()) {
+        (EntryKind::Raised | EntryKind::Cleared, _) => {
+            transaction.prepare_cached(SHOWN)?.query_row((event, kind_number(entry.kind)), read).optional()?
+        }
+        (EntryKind::Acknowledged, Some(operation)) => {
+            transaction.prepare_cached(SHOWN_ACKED)?.query_row((event, operation), read).optional()?
+        }
+        _ => None,
+    };
     match shown {
         None => Ok(false),
         Some((_, other)) if other < place => Ok(true),

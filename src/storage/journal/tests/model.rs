@@ -12,7 +12,12 @@ use super::*;
 pub(super) fn reference(held: &[AlarmEntry], query: &JournalQuery) -> Vec<AlarmEntry> {
     let shown = |entry: &&AlarmEntry| {
         !held.iter().any(|other| {
-            matches!(entry.kind, EntryKind::Raised | EntryKind::Cleared)
+            let alike = match entry.kind {
+                EntryKind::Raised | EntryKind::Cleared => true,
+                EntryKind::Acknowledged => entry.operation.is_some() && entry.operation == other.operation,
+                _ => false,
+            };
+            alike
                 && (other.event, other.kind) == (entry.event, entry.kind)
                 && (other.origin, other.position) < (entry.origin, entry.position)
         })
@@ -45,12 +50,12 @@ fn origin() -> impl Strategy<Value = Epoch> {
 
 /// Few events, kinds, times and paths, so that they collide.
 fn any_entry() -> impl Strategy<Value = AlarmEntry> {
-    (0..4u128, 0..3u8, -2..3i64, 0..3u8, any::<bool>()).prop_map(|(event, kind, after, path, asked_for)| AlarmEntry {
+    (0..4u128, 0..3u8, -2..3i64, 0..3u8, 0..3u8).prop_map(|(event, kind, after, path, operation)| AlarmEntry {
         event: EventId(event),
         kind: [EntryKind::Raised, EntryKind::Cleared, EntryKind::Acknowledged][usize::from(kind)],
         time: UnixMillis(NOW.0 + after),
         path: Arc::from(["Plant/A", "Plant/B", "Other"][usize::from(path)]),
-        operation: asked_for.then(|| Arc::from("op")),
+        operation: [None, Some(Arc::from("op")), Some(Arc::from("other"))][usize::from(operation)].clone(),
         ..entry(Epoch::NONE, 0)
     })
 }

@@ -45,16 +45,22 @@ fn the_newest_entries_stay_and_positions_are_never_forgotten() {
 
 #[test]
 fn what_was_hidden_is_shown_when_the_other_is_forgotten() {
+    forgetting_shows_what_was_hidden(EntryKind::Raised);
+    forgetting_shows_what_was_hidden(EntryKind::Acknowledged);
+}
+
+fn forgetting_shows_what_was_hidden(kind: EntryKind) {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = Journal::open_at(dir.path(), 10, NOW).unwrap();
-    let raised = |origin, position, event| {
-        Arc::new(AlarmEntry { kind: EntryKind::Raised, event: EventId(event), ..entry(origin, position) })
+    let said = |origin, position, event| {
+        let operation = Some(Arc::from("op"));
+        Arc::new(AlarmEntry { kind, event: EventId(event), operation, ..entry(origin, position) })
     };
     let logs = [1, 2, 3].map(tenure);
     let mut given = Vec::new();
     for (place, origin) in logs.into_iter().enumerate() {
         for position in 1..=6u64 {
-            given.push(raised(origin, position, u128::from(position)));
+            given.push(said(origin, position, u128::from(position)));
             let batch = JournalBatch { entries: vec![given[given.len() - 1].clone()], ..JournalBatch::default() };
             append(&journal, batch).unwrap();
             let held: Vec<AlarmEntry> = logs.into_iter().flat_map(|log| read(&journal, log, 1, 99)).collect();
