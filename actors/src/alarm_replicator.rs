@@ -92,8 +92,8 @@ impl AlarmReplicator {
         if leads && self.may_act() {
             let conditions = pair_facts::conditions(&self.shared);
             hear(&self.shared, AlarmInput::System(&conditions));
-            if let Some(over) = pair_facts::dual(&self.shared, &mut self.dual_told) {
-                hear(&self.shared, AlarmInput::System(&over));
+            if let Some(for_ms) = pair_facts::dual(&self.shared, &mut self.dual_told) {
+                hear(&self.shared, AlarmInput::DualRunning { for_ms });
             }
         }
         ctx.run_later(LOOK_EVERY, Self::look);

@@ -1,6 +1,6 @@
 //! What is the case with the pair, gathered for the alarms about it.
 
-use hotpair_core::alarms::{PairFacts, SystemAlarm, conditions as of_facts, dual_running};
+use hotpair_core::alarms::{PairFacts, SystemAlarm, conditions as of_facts};
 use hotpair_core::greeting::Remark;
 use hotpair_core::license::compare;
 use hotpair_core::types::Millis;
@@ -44,11 +44,8 @@ pub(crate) fn conditions(shared: &Shared) -> Vec<(SystemAlarm, Option<Value>)> {
     })
 }
 
-/// A dual Running that was not told yet: it holds, and then it doesn't.
-pub(crate) fn dual(shared: &Shared, told: &mut Option<Millis>) -> Option<[(SystemAlarm, Option<Value>); 2]> {
+/// For how long both were Running, if that was not told yet.
+pub(crate) fn dual(shared: &Shared, told: &mut Option<Millis>) -> Option<u64> {
     let (at, for_ms) = shared.view().dual_running?;
-    if told.replace(at) == Some(at) {
-        return None;
-    }
-    Some([(SystemAlarm::DualRunning, Some(dual_running(for_ms))), (SystemAlarm::DualRunning, None)])
+    (told.replace(at) != Some(at)).then_some(for_ms)
 }

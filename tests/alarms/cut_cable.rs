@@ -131,6 +131,7 @@ fn after_a_reset_link_both_sides_are_united_too() {
         pair.wait_ready("Running", "Standby");
         let dual = pair.both_show(DUAL_RUNNING, CLEARED);
         assert!(tells_for_how_long(text(&dual, "value")), "{dual:#}");
+        assert!(text(&dual, "activeTime") < text(&dual, "clearTime"), "since when: {dual:#}");
         assert!(is_good(&pair.backup.ack(&dual, "seen", None)));
         pair.master.wait_normal(DUAL_RUNNING);
         for number in 0..2 * (round + 1) {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::alarms::{
     AlarmChange, AlarmEngine, AlarmEntry, AlarmKey, AlarmState, AlarmTable, EngineSettings, JournalFound, Pen,
-    Positions, Shelf, SystemAlarm,
+    Positions, Shelf, SystemAlarm, dual_running,
 };
 use crate::arbiter::{Input, Leader};
 use crate::catalog::TagId;
@@ -36,7 +36,7 @@ use crate::lineage::Lineage;
 use crate::protocol::Control;
 use crate::replicator::Now;
 use crate::tags::TagTable;
-use crate::types::{Millis, NodeId, Seq};
+use crate::types::{Millis, NodeId, Seq, UnixMillis};
 use crate::value::{Sample, Value};
 use absorbing::Absorbing;
 use feeding::Feeding;
@@ -196,6 +196,7 @@ impl AlarmReplication {
             AlarmInput::LinkDown => self.link_down(),
             AlarmInput::Frame(body) => self.frame(table, body, now),
             AlarmInput::Changed(changes) => self.judge(table, changes, now),
+            AlarmInput::DualRunning { for_ms } => self.tell_dual_running(table, for_ms, now),
             AlarmInput::System(conditions) => self.judge_system(table, conditions, now),
             AlarmInput::Request { ticket, request } => {
                 self.request(table, requests::Origin::Here(ticket), request, now);
@@ -392,12 +393,12 @@ impl AlarmReplication {
         self.requests.sync_ended();
     }
 
-    fn judge(&mut self, table: &mut AlarmTable, changed: &[(TagId, Sample)], now: Now) {
+    fn judge(&mut self, table: &mut AlarmTable, samples: &[(TagId, Sample)], now: Now) {
         if self.role != Role::Leading || self.is_blocked() {
             return;
         }
         let mut changes = std::mem::take(&mut self.changes);
-        for (tag, sample) in changed {
+        for (tag, sample) in samples {
             self.engine.sample(table, *tag, sample, &mut self.pen, now, &mut changes);
         }
         self.changes = changes;
@@ -414,6 +415,14 @@ impl AlarmReplication {
         }
         self.changes = changes;
         self.take_changes(table, now);
+    }
+
+    /// An alarm that began when both did, and is over: what remains is that somebody sees it.
+    fn tell_dual_running(&mut self, table: &mut AlarmTable, for_ms: u64, now: Now) {
+        let began = UnixMillis(now.wall.0.saturating_sub_unsigned(for_ms));
+        let holds = (SystemAlarm::DualRunning, Some(dual_running(for_ms)));
+        self.judge_system(table, &[holds], Now { wall: began, ..now });
+        self.judge_system(table, &[(SystemAlarm::DualRunning, None)], now);
     }
 
     /// More waits for the disk than may: nothing is judged until it works again, and then everything.

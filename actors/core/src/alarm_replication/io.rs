@@ -47,6 +47,11 @@ pub enum AlarmInput<'a> {
     /// What is the case with the pair, of every system alarm: what is to be shown when it holds. Ignored unless this
     /// node leads.
     System(&'a [(SystemAlarm, Option<Value>)]),
+    /// Both nodes were Running until now. Ignored unless this node leads.
+    DualRunning {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
     /// A client of this node asks for something.
     Request {
         /// Comes back with the answer.
