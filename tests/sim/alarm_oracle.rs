@@ -68,7 +68,9 @@ impl World {
             leads: process.alarms.leads(),
             is_frame: matches!(input, AlarmInput::Frame(_)),
             repeated,
-            takes_over: matches!(input, AlarmInput::Lead(_)).then(|| states(process)),
+            // What it holds and did not take into account may change more.
+            takes_over: (matches!(input, AlarmInput::Lead(_)) && process.alarms.held() == process.alarms.included())
+                .then(|| states(process)),
         })
     }
 
@@ -185,22 +187,6 @@ impl World {
         }
     }
 
-    /// What a leader has and its follower lacks, though it says that it is in sync.
-    pub fn alarms_differ(&self, leader: &Process, follower: &Process) -> Option<String> {
-        if leader.alarms.view().lag > 0 {
-            return None;
-        }
-        let missing = leader
-            .alarms
-            .held()
-            .iter()
-            .find(|(origin, last)| follower.alarms.held().get(*origin).copied().unwrap_or(0) < **last);
-        if let Some((origin, last)) = missing {
-            return Some(format!("entry {last} of {origin} is missing"));
-        }
-        different_states(leader, follower)
-    }
-
     /// What is missing to a pair whose alarms are equal and whose journals are complete.
     pub fn alarms_missing(&self, leader: &Process, follower: &Process) -> Option<String> {
         if let Some(different) = different_states(leader, follower) {
@@ -223,18 +209,7 @@ impl World {
             ("the Master's disk takes into account", &one.journal.included),
             ("the Backup's disk takes into account", &other.journal.included),
         ] {
-            // What no disk has was lost with its leader, though the follower had its effect already.
-            let lost = |origin: &Epoch, position: u64| {
-                *origin != leader.arbiter.epoch() && last.get(origin).copied().unwrap_or(0) < position
-            };
-            let mut positions = not_zero(positions);
-            positions.retain(|origin, position| {
-                if lost(origin, *position) {
-                    *position = last.get(origin).copied().unwrap_or(0);
-                }
-                *position > 0
-            });
-            if positions != last {
+            if not_zero(positions) != last {
                 return Some(format!("{what} {positions:?}, in the journal is {last:?}"));
             }
         }
@@ -250,6 +225,22 @@ impl World {
         });
         at.or_else(|| (!self.load.operators.waiting.is_empty()).then(|| "requests wait".to_owned()))
     }
+}
+
+/// What a leader has and its follower lacks, though it says that it is in sync.
+pub fn alarms_differ(leader: &Process, follower: &Process) -> Option<String> {
+    if leader.alarms.view().lag > 0 {
+        return None;
+    }
+    let missing = leader
+        .alarms
+        .held()
+        .iter()
+        .find(|(origin, last)| follower.alarms.held().get(*origin).copied().unwrap_or(0) < **last);
+    if let Some((origin, last)) = missing {
+        return Some(format!("entry {last} of {origin} is missing"));
+    }
+    different_states(leader, follower)
 }
 
 fn different_states(one: &Process, other: &Process) -> Option<String> {
@@ -321,8 +312,8 @@ fn goes_on(process: &Process, before: &[AlarmState]) -> Result<(), invariants::V
             None if raises && stands == Stands::Beyond => {
                 let since = before.pending.as_ref().map(|pending| pending.since);
                 let goes_on = after.pending.as_ref().map(|pending| pending.since) == since;
-                let raised = after.live.as_ref().map(|live| live.active_time.0);
-                goes_on || raised == since.map(|since| since.0.saturating_add_unsigned(def.active_delay_ms))
+                let began = after.live.as_ref().map(|live| live.active_time.0);
+                goes_on || began == since.map(|since| since.0.saturating_add_unsigned(def.active_delay_ms))
             }
             None => raises || stands == Stands::Beyond || event(after).is_none(),
         };

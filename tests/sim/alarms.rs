@@ -16,7 +16,8 @@ use hotpair_core::wire::HEADER_BYTES;
 use crate::journal::{JournalAnswer, JournalOp};
 use crate::node::Mail;
 use crate::plan::{KEYS, SOURCES};
-use crate::world::{Event, World, brief};
+use crate::trace::brief;
+use crate::world::{Event, World};
 
 /// What clients write goes beyond it and comes back.
 pub const LIMIT: i64 = 500_000;

@@ -29,6 +29,8 @@ pub struct Journal {
     shelves: Vec<PortableShelf>,
     pub queue: VecDeque<JournalOp>,
     pub busy: bool,
+    /// Broken on purpose: it answers and writes nothing.
+    pub lies: bool,
 }
 
 impl Journal {
@@ -36,6 +38,7 @@ impl Journal {
     pub fn complete(&mut self, full: bool) -> Option<JournalAnswer> {
         let broken = || "the disk is full".to_owned();
         Some(match self.queue.pop_front()? {
+            JournalOp::Append(_) if self.lies => JournalAnswer::Stored(Ok(())),
             JournalOp::Append(batch) => JournalAnswer::Stored(if full { Err(broken()) } else { self.append(batch) }),
             JournalOp::Read { purpose, origin, from, max } => {
                 let log = self.entries.range((origin, from)..=(origin, u64::MAX));

@@ -114,7 +114,7 @@ impl World {
             let value = match place {
                 0 => Value::Float64(seen % 3_000_000.0),
                 2 => Value::String(format!("mode {}", self.now / 500_000 % 4).into()),
-                3 => Value::Bool(self.now / 700_000 % 2 == 0),
+                3 => Value::Bool((self.now / 700_000).is_multiple_of(2)),
                 _ => Value::Float64(seen),
             };
             Some(Published { id: catalog.find(path)?, value, quality: Quality::GOOD, time })

@@ -16,6 +16,7 @@ mod operators;
 mod oracle;
 mod plan;
 mod rng;
+mod trace;
 mod world;
 
 use std::ops::Range;
@@ -24,13 +25,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use world::World;
+use world::{Broken, World};
 
 const SEEDS_IN_CI: Range<u64> = 0..300;
 
 /// What went wrong with a seed, and how many events it took.
-fn run(seed: u64, broken_disk: bool) -> (Option<String>, u64) {
-    let mut world = World::new(seed, broken_disk);
+fn run(seed: u64, broken: Option<Broken>) -> (Option<String>, u64) {
+    let mut world = World::new(seed, broken);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     let wrong = match outcome {
         Ok(Ok(())) => None,
@@ -48,8 +49,8 @@ fn run(seed: u64, broken_disk: bool) -> (Option<String>, u64) {
 }
 
 fn tell(seed: u64, what: &str) -> String {
-    world::start_trace();
-    let _ = run(seed, false);
+    trace::start_trace();
+    let _ = run(seed, None);
     let plan = plan::Plan::draw(&mut rng::Rng::new(seed));
     let settings = format!(
         "{:?}, fast_failover {}, failover {} ms, wait {} ms, switch {} ms, delays {}/{}/{} us",
@@ -64,7 +65,7 @@ fn tell(seed: u64, what: &str) -> String {
     );
     format!(
         "{}\nseed {seed}: {what}\nsettings: {settings}\nrepeat it: HOTPAIR_SEED={seed} cargo test --test sim seeds -- --nocapture\n",
-        world::end_trace().join("\n")
+        trace::end_trace().join("\n")
     )
 }
 
@@ -97,7 +98,7 @@ fn seeds() {
                     if seed >= range.end {
                         return;
                     }
-                    let (wrong, count) = run(seed, false);
+                    let (wrong, count) = run(seed, None);
                     events.fetch_add(count, Ordering::Relaxed);
                     if let Some(what) = wrong {
                         failed.lock().unwrap().push((seed, what));
@@ -120,5 +121,11 @@ fn seeds() {
 /// The simulation is worth something only if it finds a disk that answers before it has written.
 #[test]
 fn a_disk_that_lies_is_found() {
-    assert!((0..20).any(|seed| run(seed, true).0.is_some_and(|what| what.contains("EPOCH-3"))));
+    assert!((0..20).any(|seed| run(seed, Some(Broken::Disk)).0.is_some_and(|what| what.contains("EPOCH-3"))));
+}
+
+/// Likewise a journal.
+#[test]
+fn a_journal_that_lies_is_found() {
+    assert!((0..20).any(|seed| run(seed, Some(Broken::Journal)).0.is_some_and(|what| what.contains("ALARM-1"))));
 }

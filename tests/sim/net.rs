@@ -9,7 +9,8 @@ use hotpair_core::types::BootId;
 use hotpair_core::wire::{HEADER_BYTES, Kind, decode, decode_control, encode_control};
 
 use crate::node::Mail;
-use crate::world::{Event, World, brief};
+use crate::trace::brief;
+use crate::world::{Event, World};
 
 const DIAL_AGAIN_US: u64 = 20_000;
 const GREETING_TIMEOUT_US: u64 = 1_000_000;

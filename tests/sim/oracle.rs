@@ -10,6 +10,7 @@ use hotpair_core::replicator::{DivergenceReport, TagEffect, TagInput};
 use hotpair_core::types::{Epoch, Mode, RecoveryMode, Seq, Status};
 use hotpair_core::value::Value;
 
+use crate::alarm_oracle::alarms_differ;
 use crate::load::Write;
 use crate::plan::{KEYS, Plan};
 use crate::world::{Event, World};
@@ -133,7 +134,7 @@ impl World {
         let met = mine.arbiter_link.is_some() && mine.arbiter_link == other.arbiter_link;
         let gives = other.arbiter.report(self.nodes[1 - node].mono(self.now)).status == Status::Running;
         if planned && met && gives && mine.arbiter.epoch() == epoch && !other.replicator.leads() {
-            let different = self.difference().or_else(|| self.alarms_differ(other, mine));
+            let different = self.difference().or_else(|| alarms_differ(other, mine));
             self.check(invariants::holds_what_was_offered(different.is_none(), || different.unwrap_or_default()));
         }
     }
@@ -308,7 +309,7 @@ impl World {
         if in_sync {
             let different = self.difference();
             let (leader, follower) = if a.replicator.leads() { (a, b) } else { (b, a) };
-            let alarms = self.alarms_differ(leader, follower);
+            let alarms = alarms_differ(leader, follower);
             self.check(invariants::in_sync_is_equal(different.is_none(), || different.unwrap_or_default()));
             self.check(invariants::in_sync_has_the_same_alarms(alarms));
         }

@@ -1,7 +1,6 @@
 //! Two nodes, one simulated time. Nothing ticks: time jumps to the next event.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use hotpair_core::alarm_replication::AlarmInput;
 use hotpair_core::arbiter::Input;
@@ -18,6 +17,7 @@ use crate::node::{Mail, Node, PING_RATE_MS};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::trace::{brief, describe, describe_frame};
 
 /// Something that will happen. `(node, boot)`: only if that process is still there.
 pub enum Event {
@@ -46,6 +46,15 @@ pub enum Event {
     Look,
 }
 
+/// What is broken on purpose, so that the simulation must find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The disk answers before it has written.
+    Disk,
+    /// The journal writes nothing.
+    Journal,
+}
+
 pub struct World {
     pub rng: Rng,
     pub plan: Plan,
@@ -62,31 +71,14 @@ pub struct World {
     pub events: u64,
 }
 
-const TRACE_LINES: usize = 60;
-
-thread_local! {
-    static TRACE: RefCell<Option<VecDeque<String>>> = const { RefCell::new(None) };
-}
-
-pub fn start_trace() {
-    TRACE.with_borrow_mut(|trace| *trace = Some(VecDeque::new()));
-}
-
-pub fn end_trace() -> Vec<String> {
-    TRACE.with_borrow_mut(|trace| trace.take().unwrap_or_default().into())
-}
-
-fn trace_lines() -> usize {
-    std::env::var("HOTPAIR_TRACE").ok().and_then(|n| n.parse().ok()).unwrap_or(TRACE_LINES)
-}
-
 impl World {
-    pub fn new(seed: u64, broken_disk: bool) -> Self {
+    pub fn new(seed: u64, broken: Option<Broken>) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng);
         let mut nodes = [Node::new(0, &plan), Node::new(1, &plan)];
         for node in &mut nodes {
-            node.disk.lies = broken_disk;
+            node.disk.lies = broken == Some(Broken::Disk);
+            node.journal.lies = broken == Some(Broken::Journal);
         }
         Self {
             oracle: Oracle::new(&plan),
@@ -138,17 +130,6 @@ impl World {
 
     pub fn after(&mut self, us: u64, event: Event) {
         self.at(self.now + us, event);
-    }
-
-    pub fn note(&self, what: impl FnOnce() -> String) {
-        TRACE.with_borrow_mut(|trace| {
-            if let Some(trace) = trace {
-                if trace.len() >= trace_lines() {
-                    trace.pop_front();
-                }
-                trace.push_back(format!("{:>10.3} ms  {}", self.now as f64 / 1000.0, what()));
-            }
-        });
     }
 
     pub fn check(&mut self, result: Result<(), Violation>) {
@@ -478,37 +459,4 @@ impl World {
         }
         self.disk_goes_on(node);
     }
-}
-
-pub fn brief(text: &str) -> String {
-    text.chars().take(if trace_lines() > TRACE_LINES { 2000 } else { 260 }).collect()
-}
-
-fn describe(input: &TagInput<'_>) -> String {
-    match input {
-        TagInput::Frame(body) => describe_body(body),
-        other => brief(&format!("{other:?}")),
-    }
-}
-
-fn describe_body(body: &[u8]) -> String {
-    match hotpair_core::bulk::decode(body) {
-        Ok(hotpair_core::bulk::Incoming::Message(message)) => brief(&format!("{message:?}")),
-        Ok(hotpair_core::bulk::Incoming::Batch(body)) => {
-            let mut items = Vec::new();
-            let _ = hotpair_core::bulk::read_batch(body, |item| {
-                items.push(match item {
-                    hotpair_core::bulk::BatchItem::Header(header) => format!("{header:?}"),
-                    hotpair_core::bulk::BatchItem::Update(id, seq, sample) => format!("{id}@{seq}={:?}", sample.value),
-                    hotpair_core::bulk::BatchItem::Operation { record, .. } => format!("{}", record.id),
-                });
-            });
-            items.join(" ")
-        }
-        Err(error) => error.to_string(),
-    }
-}
-
-fn describe_frame(frame: &[u8]) -> String {
-    describe_body(&frame[hotpair_core::wire::HEADER_BYTES..])
 }

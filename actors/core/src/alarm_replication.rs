@@ -250,7 +250,7 @@ impl AlarmReplication {
         let unfed = self.feeding.as_ref().is_none_or(|feeding| !feeding.is_live());
         AlarmFacts {
             in_sync: self.following.as_ref().is_some_and(Following::in_sync),
-            lagging: self.lane && (unfed || self.requests.lags()),
+            lagging: self.role != Role::Standby && (unfed || self.requests.lags()),
         }
     }
 
@@ -513,10 +513,10 @@ impl AlarmReplication {
 
     /// Whether an entry follows directly on what is held of its log; then it is held from now on.
     fn takes(&mut self, entry: &AlarmEntry) -> bool {
-        let held = self.held.entry(entry.origin).or_default();
+        let held = self.held.get(&entry.origin).copied().unwrap_or(0);
         let next = entry.position < LAST_POSITION && held.checked_add(1) == Some(entry.position);
         if next {
-            *held = entry.position;
+            self.held.insert(entry.origin, entry.position);
         }
         next
     }

@@ -144,7 +144,13 @@ fn every_field_is_found_again() {
         value: Some(Value::Int64(7)),
     };
     let pending = PortablePending { kind: PendingKind::Raise, since: NOW, value: None, remaining_ms: 7 };
-    let full = PortableState { number: 3, live: Some(live), pending: None, armed: true };
+    let full = PortableState {
+        number: 3,
+        live: Some(live),
+        pending: None,
+        armed: true,
+        ended: Some((EventId(8), UnixMillis(9))),
+    };
     let shelves = vec![shelf("Plant/*", NOW, 5000), shelf("over", UnixMillis(NOW.0 - 100), 100)];
     let batch = JournalBatch {
         entries: written.iter().cloned().map(Arc::new).collect(),

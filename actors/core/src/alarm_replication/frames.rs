@@ -239,7 +239,7 @@ pub(super) fn size_of_state(state: &PortableState) -> usize {
         .as_ref()
         .map_or(0, |live| 240 + live.operator.len() + live.comment.len() + size_of_value(live.value.as_ref()));
     let pending = state.pending.as_ref().map_or(0, |pending| 80 + size_of_value(pending.value.as_ref()));
-    96 + live + pending
+    160 + live + pending
 }
 
 /// About how many bytes an item takes in a frame.

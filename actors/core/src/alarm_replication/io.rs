@@ -134,7 +134,7 @@ pub enum AlarmEffect {
 pub struct AlarmFacts {
     /// It follows, and has everything that its leader has.
     pub in_sync: bool,
-    /// It leads, the bulk connection is up, and its follower does not have everything, or did not confirm in time.
+    /// It leads, and has no follower that is in sync, or that did not confirm in time and has not caught up since.
     pub lagging: bool,
 }
 

@@ -79,8 +79,8 @@ impl AlarmReplication {
             {
                 tail.given.insert(origin, next - 1);
                 tail.logs.pop_front();
-                if tail.logs.is_empty() {
-                    // What was written meanwhile.
+                if tail.logs.is_empty() && self.feeding.is_some() {
+                    // What the leader wrote meanwhile.
                     tail.logs = lacking(&self.held, &tail.given);
                 }
             }
@@ -183,10 +183,18 @@ impl AlarmReplication {
 
     /// The other side gives what this journal lacks.
     pub(super) fn entries_came(&mut self, sync: u64, origin: Epoch, after: u64, entries: Vec<AlarmEntry>, now: Now) {
-        // The log of the tenure that this node runs is its own.
-        if self.sync() != Some(sync) || (self.role != Role::Standby && origin == self.pen.origin) {
+        if self.sync() != Some(sync) {
             return;
         }
+        // The log of the tenure that this node runs is its own.
+        if self.role == Role::Standby || origin != self.pen.origin {
+            self.take_entries(origin, after, entries, now);
+        }
+        self.entries_storing.push_back(self.storing.made());
+        self.tell_taken();
+    }
+
+    fn take_entries(&mut self, origin: Epoch, after: u64, entries: Vec<AlarmEntry>, now: Now) {
         let held = self.held.get(&origin).copied().unwrap_or(0);
         if after > held && after < LAST_POSITION {
             self.held.insert(origin, after);
@@ -202,8 +210,10 @@ impl AlarmReplication {
             }
         }
         self.store_entries(taken);
-        self.entries_storing.push_back(self.storing.made());
-        self.tell_taken();
+        if let Some((tail, held)) = self.tail.as_mut().zip(self.held.get(&origin)) {
+            // It need not be given back.
+            tail.given.insert(origin, *held);
+        }
     }
 
     /// A frame of entries counts as taken when they are on disk: so no more wait for it than are under way.

@@ -209,14 +209,15 @@ fn absorb_alarm(desk: &mut Desk<'_>, id: AlarmId, events: &BTreeMap<EventId, Oth
 /// Whether the other node has an occurrence that is not over, of an alarm that is normal here, and that this node does
 /// not know to be over.
 fn waits_there(table: &AlarmTable, id: AlarmId, own: &AlarmState, other: &Other) -> bool {
-    if other.is_over() || table.has_ended(other.occurrence.event) {
+    let event = other.occurrence.event;
+    if other.is_over() || table.has_ended(event) || own.ended.is_some_and(|(ended, _)| ended == event) {
         return false;
     }
+    let last_began = table.last_ended_began(id).max(own.ended.map(|(_, began)| began));
     // The last two: it has a number that was used here for another, or for one before the last.
     other.number > own.number
         || other.raised_apart
-            && (other.number == own.number
-                || table.last_ended_began(id).is_none_or(|last| other.occurrence.active_time > last))
+            && (other.number == own.number || last_began.is_none_or(|last| other.occurrence.active_time > last))
 }
 
 fn absorb_shelving(desk: &mut Desk<'_>, path: &Arc<str>, entry: &AlarmEntry) {

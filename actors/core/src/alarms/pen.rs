@@ -107,8 +107,8 @@ impl Shelf {
     }
 }
 
-/// So many numbers back an occurrence is looked for.
-const NUMBERS_BACK: u64 = 64;
+/// So many numbers back an occurrence is looked for: the other node may have counted that much further in a split.
+const NUMBERS_BACK: u64 = 1 << 20;
 
 /// Which occurrence the live one is. That is the alarm's number, unless a split ended since and the other node had
 /// counted further; the event id tells.

@@ -20,6 +20,8 @@ pub struct AlarmState {
     pub pending: Option<Pending>,
     /// Of `TrueToFalse` and `FalseToTrue`: the opposite value was seen, so that the next change counts.
     pub armed: bool,
+    /// The last occurrence that is over, and when it began: another node that still has it does not bring it back.
+    pub ended: Option<(EventId, UnixMillis)>,
 }
 
 /// An occurrence of an alarm: Active and Unacked, Active and Acked, or Cleared and Unacked.
@@ -124,6 +126,9 @@ pub struct PortableState {
     pub pending: Option<PortablePending>,
     /// See [`AlarmState::armed`].
     pub armed: bool,
+    /// See [`AlarmState::ended`].
+    #[serde(default)]
+    pub ended: Option<(EventId, UnixMillis)>,
 }
 
 /// See [`Pending`].
@@ -167,7 +172,7 @@ impl AlarmState {
             value: pending.value.clone(),
             remaining_ms: pending.until.since(now),
         });
-        PortableState { number: self.number, live: self.live.clone(), pending, armed: self.armed }
+        PortableState { number: self.number, live: self.live.clone(), pending, armed: self.armed, ended: self.ended }
     }
 
     /// As it arrived.
@@ -178,7 +183,7 @@ impl AlarmState {
             value: pending.value,
             until: now.plus(pending.remaining_ms),
         });
-        Self { number: portable.number, live: portable.live, pending, armed: portable.armed }
+        Self { number: portable.number, live: portable.live, pending, armed: portable.armed, ended: portable.ended }
     }
 }
 

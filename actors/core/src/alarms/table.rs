@@ -402,8 +402,8 @@ fn act(state: &mut AlarmState, entry: &AlarmEntry) {
 
 /// Leaves out what cannot be: an occurrence that is over, a delay towards what is already.
 fn tidy(state: &mut AlarmState) {
-    if state.live.as_ref().is_some_and(|live| !live.active && live.acked) {
-        state.live = None;
+    if let Some(live) = state.live.take_if(|live| !live.active && live.acked) {
+        state.ended = Some((live.event, live.active_time));
     }
     let wanted =
         if state.live.as_ref().is_some_and(|live| live.active) { PendingKind::Clear } else { PendingKind::Raise };

@@ -243,6 +243,10 @@ impl Arbiter {
             return;
         }
         match &ceding.kind {
+            Kind::Switch { .. } if self.tags.lagging => {
+                // Its lane broke meanwhile. What it lacks it could not tell from the number of the last change.
+                self.back_to_running("the Standby node is no longer in sync");
+            }
             Kind::Switch { tenure, wish } => {
                 let (switch, tenure) = (ceding.switch, *tenure);
                 let Wish { reason: cause, user } = wish.clone();

@@ -81,6 +81,7 @@ prop_compose! {
                 kind: if active { PendingKind::Clear } else { PendingKind::Raise }, since: at, value: None, remaining_ms,
             }),
             armed,
+            ended: acked.then_some((event, at)),
         }
     }
 }

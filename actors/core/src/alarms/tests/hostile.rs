@@ -74,8 +74,9 @@ fn state() -> impl Strategy<Value = AlarmState> {
         value: None,
         until: Millis(until),
     });
-    (number(), prop::option::of(live), prop::option::of(pending), any::<bool>())
-        .prop_map(|(number, live, pending, armed)| AlarmState { number, live, pending, armed })
+    let ended = (any::<u8>(), time()).prop_map(|(event, at)| (EventId(u128::from(event)), at));
+    (number(), prop::option::of(live), prop::option::of(pending), any::<bool>(), prop::option::of(ended))
+        .prop_map(|(number, live, pending, armed, ended)| AlarmState { number, live, pending, armed, ended })
 }
 
 fn shelf() -> impl Strategy<Value = Shelf> {

@@ -1,7 +1,7 @@
 //! A switch that something goes wrong with, in each of its steps.
 
 use super::pair::{Backup, Disk, FAILOVER, Master, Pair, SWITCH_TIMEOUT};
-use crate::arbiter::Effect;
+use crate::arbiter::{Effect, Input, TagFacts};
 use crate::protocol::{Control, Tenure};
 use crate::types::Status;
 
@@ -114,6 +114,18 @@ fn link_lost_while_the_running_node_stops_its_work() {
     assert!(pair.node(Master).works);
     pair.connect();
     pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn the_standby_node_falls_behind_while_the_running_node_stops_its_work() {
+    let mut pair = Pair::running();
+    pair.node(Master).never_quiesces = true;
+    let request = pair.press_switch_at(Master);
+    let lagging = TagFacts { lagging: true, ..pair.node(Master).facts };
+    pair.input(Master, Input::Tags(lagging));
+    pair.input(Master, Input::Quiesced { last: lagging.last });
+    assert_eq!(pair.answer(Master, request), Some(Err("the Standby node is no longer in sync")));
+    assert!(pair.node(Master).works);
 }
 
 #[test]
