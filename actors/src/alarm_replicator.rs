@@ -28,6 +28,8 @@ pub struct AlarmReplicator {
     shared: Arc<Shared>,
     /// The dual Running that was told last.
     dual_told: Option<Millis>,
+    /// Nothing is judged: the journal does not keep up.
+    suspended: bool,
     /// There is never more than one: with a shelving for a week each delay would leave one behind.
     timer: Option<SpawnHandle>,
 }
@@ -35,7 +37,7 @@ pub struct AlarmReplicator {
 impl AlarmReplicator {
     /// The alarm replicator of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, dual_told: None, timer: None }
+        Self { shared, dual_told: None, suspended: false, timer: None }
     }
 
     fn arm(&mut self, ctx: &mut Context<Self>) {
@@ -87,7 +89,24 @@ impl AlarmReplicator {
         fresh
     }
 
+    /// Says once that nothing is judged, and once that it is again.
+    fn tell_suspended(&mut self) {
+        let suspended = self.shared.alarm_work.machine.lock().is_suspended();
+        if suspended == std::mem::replace(&mut self.suspended, suspended) {
+            return;
+        }
+        if suspended {
+            tracing::error!(
+                "more alarms come than the journal can store: none is judged until it has caught up; look for limits \
+                 without a dead-band, or a slow disk"
+            );
+        } else {
+            tracing::info!("the journal has caught up: alarms are judged again");
+        }
+    }
+
     fn look(&mut self, ctx: &mut Context<Self>) {
+        self.tell_suspended();
         let leads = self.shared.alarm_work.machine.lock().leads();
         if leads && self.may_act() {
             let conditions = pair_facts::conditions(&self.shared);

@@ -245,6 +245,11 @@ impl AlarmReplication {
         self.role == Role::Leading
     }
 
+    /// Whether nothing is judged because more waits for the disk than may.
+    pub fn is_suspended(&self) -> bool {
+        self.role == Role::Leading && self.unjudged
+    }
+
     /// Where the alarms stand, for arbitration.
     pub fn facts(&self) -> AlarmFacts {
         let unfed = self.feeding.as_ref().is_none_or(|feeding| !feeding.is_live());
