@@ -107,20 +107,7 @@ async fn until(
 }
 
 fn tag(path: &str, value_type: ValueType, writable: bool) -> TagDef {
-    TagDef {
-        path: Arc::from(path),
-        value_type,
-        unit: String::new(),
-        description: String::new(),
-        writable,
-        retain: writable,
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms: None,
-    }
+    TagDef { writable, retain: writable, ..TagDef::new(Arc::from(path), value_type) }
 }
 
 fn free_port() -> std::io::Result<u16> {

@@ -202,20 +202,7 @@ mod tests {
     use super::*;
 
     fn tag(path: &str, value_type: ValueType) -> TagDef {
-        TagDef {
-            path: Arc::from(path),
-            value_type,
-            unit: String::new(),
-            description: String::new(),
-            writable: false,
-            retain: false,
-            initial: None,
-            eu_low: None,
-            eu_high: None,
-            deadband: 0.0,
-            source_fed: false,
-            stale_after_ms: None,
-        }
+        TagDef::new(Arc::from(path), value_type)
     }
 
     fn tags() -> Vec<TagDef> {

@@ -145,8 +145,6 @@ impl Cells<'_, '_, '_> {
         }
         let history = self.history();
         let def = TagDef {
-            path,
-            value_type: value_type.unwrap_or(ValueType::Float64),
             unit: self.row.cell(UNIT).to_owned(),
             description: self.row.cell(DESCRIPTION).to_owned(),
             writable,
@@ -155,8 +153,8 @@ impl Cells<'_, '_, '_> {
             eu_low,
             eu_high,
             deadband,
-            source_fed: false,
             stale_after_ms: self.stale_after(),
+            ..TagDef::new(path, value_type.unwrap_or(ValueType::Float64))
         };
         (def, history, value_type)
     }

@@ -26,20 +26,7 @@ mod tests {
     const STALE: Quality = Quality::UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE;
 
     fn tag(stale_after_ms: Option<u64>) -> TagDef {
-        TagDef {
-            path: "Plant/Level".into(),
-            value_type: ValueType::Bool,
-            unit: String::new(),
-            description: String::new(),
-            writable: false,
-            retain: false,
-            initial: None,
-            eu_low: None,
-            eu_high: None,
-            deadband: 0.0,
-            source_fed: true,
-            stale_after_ms,
-        }
+        TagDef { source_fed: true, stale_after_ms, ..TagDef::new("Plant/Level", ValueType::Bool) }
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(super) fn status(config: &Config, shared: &Shared) -> NodeStatus {
             remarks: link_remarks(&link),
         },
         running: running(config, &view, &link),
-        disk: shared.disk.trouble(),
+        disk: shared.disk.trouble().or_else(|| shared.journal.trouble()),
         insecure: insecure(config),
     }
 }

@@ -46,18 +46,8 @@ pub(super) fn all(status: &NodeStatus, alarms: AlarmCounts, now: UnixMillis) -> 
     ];
     let tag = |(name, description, value, time): (&str, &str, Value, UnixMillis)| {
         let def = TagDef {
-            path: Arc::from(format!("System/{name}")),
-            value_type: value.value_type(),
-            unit: String::new(),
             description: description.to_owned(),
-            writable: false,
-            retain: false,
-            initial: None,
-            eu_low: None,
-            eu_high: None,
-            deadband: 0.0,
-            source_fed: false,
-            stale_after_ms: None,
+            ..TagDef::new(Arc::from(format!("System/{name}")), value.value_type())
         };
         (def, Sample { value, quality: Quality::GOOD, time })
     };

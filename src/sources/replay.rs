@@ -76,22 +76,14 @@ pub fn position_path(name: &str) -> String {
     format!("System/Sources/{name}/Position")
 }
 
-/// The tag that a project with a replay of this name must have besides those of its tag list.
+/// The tag that a project with a replay of this name must have besides those of its tag list. It is not retained: after
+/// a stop of both nodes the recording begins again, as its tags do.
 pub fn position_tag(name: &str) -> TagDef {
     TagDef {
-        path: position_path(name).into(),
-        value_type: ValueType::Float64,
         unit: "s".to_owned(),
         description: format!("Position of the replay {name}: seconds since the file's start, plus whole laps"),
-        writable: false,
-        // After a stop of both nodes the recording begins again, as its tags do.
-        retain: false,
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
         source_fed: true,
-        stale_after_ms: None,
+        ..TagDef::new(position_path(name), ValueType::Float64)
     }
 }
 

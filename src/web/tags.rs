@@ -316,20 +316,7 @@ mod tests {
     use super::*;
 
     fn tag(path: &str, value_type: ValueType) -> TagDef {
-        TagDef {
-            path: path.into(),
-            value_type,
-            unit: String::new(),
-            description: String::new(),
-            writable: true,
-            retain: true,
-            initial: None,
-            eu_low: None,
-            eu_high: None,
-            deadband: 0.0,
-            source_fed: false,
-            stale_after_ms: None,
-        }
+        TagDef { writable: true, retain: true, ..TagDef::new(path, value_type) }
     }
 
     #[test]

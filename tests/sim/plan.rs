@@ -106,18 +106,11 @@ impl Plan {
 
 fn tag(path: &str, value_type: ValueType, writable: bool, retain: bool) -> TagDef {
     TagDef {
-        path: path.into(),
-        value_type,
-        unit: String::new(),
-        description: String::new(),
         writable,
         retain,
         initial: (value_type == ValueType::Int64 && retain).then_some(Value::Int64(-1)),
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
         source_fed: !writable,
-        stale_after_ms: None,
+        ..TagDef::new(path, value_type)
     }
 }
 

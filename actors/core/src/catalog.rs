@@ -38,6 +38,26 @@ pub struct TagDef {
     pub stale_after_ms: Option<u64>,
 }
 
+impl TagDef {
+    /// A tag that nobody may write and nothing feeds, without an initial value; change what is otherwise.
+    pub fn new(path: impl Into<Arc<str>>, value_type: ValueType) -> Self {
+        Self {
+            path: path.into(),
+            value_type,
+            unit: String::new(),
+            description: String::new(),
+            writable: false,
+            retain: false,
+            initial: None,
+            eu_low: None,
+            eu_high: None,
+            deadband: 0.0,
+            source_fed: false,
+            stale_after_ms: None,
+        }
+    }
+}
+
 /// All tags of a node.
 #[derive(Debug)]
 pub struct Catalog {

@@ -84,20 +84,8 @@ pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
 }
 
 fn catalog() -> Arc<Catalog> {
-    let tag = |n: usize| TagDef {
-        path: path(n).into(),
-        value_type: ValueType::Int64,
-        unit: String::new(),
-        description: String::new(),
-        writable: true,
-        retain: n.is_multiple_of(2),
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms: None,
-    };
+    let tag =
+        |n: usize| TagDef { writable: true, retain: n.is_multiple_of(2), ..TagDef::new(path(n), ValueType::Int64) };
     Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
 }
 

@@ -29,20 +29,7 @@ fn tags(count: usize) -> Vec<TagDef> {
 }
 
 fn tag(path: &str, stale_after_ms: Option<u64>) -> TagDef {
-    TagDef {
-        path: path.into(),
-        value_type: ValueType::Float64,
-        unit: String::new(),
-        description: String::new(),
-        writable: true,
-        retain: false,
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms,
-    }
+    TagDef { writable: true, stale_after_ms, ..TagDef::new(path, ValueType::Float64) }
 }
 
 async fn write(node: &NodeHandle, path: &str, value: f64) {

@@ -28,22 +28,19 @@ impl ReadTags for BTreeMap<String, Sample> {
 fn catalog(csv: &str) -> Catalog {
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let tags = reader.records().map(Result::unwrap).map(|row| TagDef {
-        path: row[0].into(),
-        value_type: match &row[1] {
-            "Float64" => ValueType::Float64,
-            "Bool" => ValueType::Bool,
-            _ => ValueType::String,
-        },
-        unit: String::new(),
-        description: String::new(),
         writable: &row[4] == "true",
-        retain: false,
-        initial: None,
         eu_low: row[7].parse().ok(),
         eu_high: row[8].parse().ok(),
         deadband: row[9].parse().unwrap_or(0.0),
         source_fed: &row[4] == "false",
-        stale_after_ms: None,
+        ..TagDef::new(
+            &row[0],
+            match &row[1] {
+                "Float64" => ValueType::Float64,
+                "Bool" => ValueType::Bool,
+                _ => ValueType::String,
+            },
+        )
     });
     Catalog::new(tags.collect()).unwrap()
 }

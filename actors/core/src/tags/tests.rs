@@ -10,20 +10,7 @@ mod random;
 
 /// A tag of this path: `Float64`, without anything special.
 fn tag(path: &str) -> TagDef {
-    TagDef {
-        path: path.into(),
-        value_type: ValueType::Float64,
-        unit: String::new(),
-        description: String::new(),
-        writable: true,
-        retain: false,
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms: None,
-    }
+    TagDef { writable: true, ..TagDef::new(path, ValueType::Float64) }
 }
 
 fn table(tags: impl IntoIterator<Item = TagDef>) -> TagTable {

@@ -85,18 +85,9 @@ pub(super) fn lists(different: bool) -> [Arc<AlarmList>; 2] {
 
 fn tags() -> TagTable {
     let tag = |tag: usize| TagDef {
-        path: Arc::from(format!("t{tag}")),
-        value_type: ValueType::Float64,
-        unit: String::new(),
-        description: String::new(),
         writable: true,
-        retain: false,
         initial: Some(Value::Float64(0.0)),
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms: None,
+        ..TagDef::new(Arc::from(format!("t{tag}")), ValueType::Float64)
     };
     TagTable::new(Arc::new(Catalog::new((0..TAGS).map(tag).collect()).expect("each stands there once")))
 }

@@ -25,20 +25,7 @@ pub const SWITCH_TIMEOUT: u64 = 5_000;
 pub const VERIFY_EVERY: u64 = 60_000;
 
 pub fn tag(path: &str) -> TagDef {
-    TagDef {
-        path: path.into(),
-        value_type: ValueType::Int64,
-        unit: String::new(),
-        description: String::new(),
-        writable: true,
-        retain: false,
-        initial: None,
-        eu_low: None,
-        eu_high: None,
-        deadband: 0.0,
-        source_fed: false,
-        stale_after_ms: None,
-    }
+    TagDef { writable: true, ..TagDef::new(path, ValueType::Int64) }
 }
 
 pub fn retained(path: &str) -> TagDef {
