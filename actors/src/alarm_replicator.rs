@@ -26,8 +26,6 @@ const FENCED_MS: u64 = 20;
 /// Shell around [`hotpair_core::alarm_replication`].
 pub struct AlarmReplicator {
     shared: Arc<Shared>,
-    /// The dual Running that was told last.
-    dual_told: Option<Millis>,
     /// Nothing is judged: the journal does not keep up.
     suspended: bool,
     /// There is never more than one: with a shelving for a week each delay would leave one behind.
@@ -37,7 +35,7 @@ pub struct AlarmReplicator {
 impl AlarmReplicator {
     /// The alarm replicator of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, dual_told: None, suspended: false, timer: None }
+        Self { shared, suspended: false, timer: None }
     }
 
     fn arm(&mut self, ctx: &mut Context<Self>) {
@@ -111,7 +109,8 @@ impl AlarmReplicator {
         if leads && self.may_act() {
             let conditions = pair_facts::conditions(&self.shared);
             hear(&self.shared, AlarmInput::System(&conditions));
-            if let Some(for_ms) = pair_facts::dual(&self.shared, &mut self.dual_told) {
+            let duals = std::mem::take(&mut *self.shared.dual_runnings.lock());
+            for for_ms in duals {
                 hear(&self.shared, AlarmInput::DualRunning { for_ms });
             }
         }

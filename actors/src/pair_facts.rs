@@ -3,7 +3,6 @@
 use hotpair_core::alarms::{PairFacts, SystemAlarm, conditions as of_facts};
 use hotpair_core::greeting::Remark;
 use hotpair_core::license::compare;
-use hotpair_core::types::Millis;
 use hotpair_core::value::Value;
 
 use crate::directory::ActorState;
@@ -42,10 +41,4 @@ pub(crate) fn conditions(shared: &Shared) -> Vec<(SystemAlarm, Option<Value>)> {
         disk: shared.disk.trouble().or_else(|| shared.journal.trouble()),
         recovery_suspended: view.recovery_suspended,
     })
-}
-
-/// For how long both were Running, if that was not told yet.
-pub(crate) fn dual(shared: &Shared, told: &mut Option<Millis>) -> Option<u64> {
-    let (at, for_ms) = shared.view().dual_running?;
-    (told.replace(at) != Some(at)).then_some(for_ms)
 }

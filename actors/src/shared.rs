@@ -31,6 +31,8 @@ use crate::link::Link;
 
 /// So many events are kept for the page.
 const MAX_EVENTS: usize = 1000;
+/// So many times that both nodes were Running wait to be told: they are looked for several times a second.
+const MAX_DUAL_RUNNINGS: usize = 16;
 /// Two tables in sync are compared anew this often.
 const VERIFY_EVERY_MS: u64 = 60_000;
 
@@ -164,6 +166,8 @@ pub struct Shared {
     pub journal: Arc<dyn JournalStore>,
     alarm_version: watch::Sender<u64>,
     alarm_facts: Mutex<AlarmFacts>,
+    /// Times that both nodes were Running, in milliseconds, which were not told yet.
+    pub(crate) dual_runnings: Mutex<Vec<u64>>,
     pub(crate) arbiter: Mutex<Arbiter>,
     pub(crate) detector: Mutex<FailureDetector>,
     /// What must last.
@@ -268,6 +272,7 @@ impl Shared {
             journal: disks.journal,
             alarm_version: watch::Sender::new(0),
             alarm_facts: Mutex::default(),
+            dual_runnings: Mutex::default(),
             arbiter: Mutex::new(arbiter),
             detector: Mutex::new(FailureDetector::new(detector_settings, clock.now())),
             disk: disks.durable,
@@ -303,6 +308,12 @@ impl Shared {
     pub(crate) fn show(&self, view: View) {
         let mut shown = self.view.write();
         if *shown != view {
+            if let Some((_, for_ms)) = view.dual_running.filter(|_| view.dual_running != shown.dual_running) {
+                let mut duals = self.dual_runnings.lock();
+                if duals.len() < MAX_DUAL_RUNNINGS {
+                    duals.push(for_ms);
+                }
+            }
             *shown = view;
             drop(shown);
             self.changed();

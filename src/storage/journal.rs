@@ -124,7 +124,7 @@ impl Journal {
     }
 
     /// The entries that a client asks for, oldest first: by time, origin and position. Of an occurrence that the logs of
-    /// two nodes raise both, clear both, or acknowledge both under one operation id, only the row of the smallest origin
+    /// two nodes raise both, clear both, or acknowledge or comment both under one operation id, only the row of the smallest origin
     /// and position is shown. Reads the disk: not for an actor's thread. The error is a sentence for people.
     pub fn query(&self, query: &JournalQuery) -> Result<Vec<AlarmEntry>, String> {
         self.reader.query(query)

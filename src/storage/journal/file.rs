@@ -53,8 +53,8 @@ const SCHEMA: &str = "
     CREATE UNIQUE INDEX entries_log ON entries(counter, node, position);
     CREATE INDEX entries_time ON entries(time, counter, node, position) WHERE hidden = 0;
     CREATE UNIQUE INDEX entries_shown ON entries(event, kind) WHERE hidden = 0 AND kind < 2;
-    CREATE UNIQUE INDEX entries_shown_acked ON entries(event, operation)
-        WHERE hidden = 0 AND kind = 2 AND operation IS NOT NULL;
+    CREATE UNIQUE INDEX entries_shown_said ON entries(event, kind, operation)
+        WHERE hidden = 0 AND kind IN (2, 3) AND operation IS NOT NULL;
     CREATE INDEX entries_hidden ON entries(event, kind) WHERE hidden = 1;
     CREATE INDEX entries_operation ON entries(time) WHERE operation IS NOT NULL;
     CREATE TABLE origins(

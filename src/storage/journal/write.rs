@@ -21,9 +21,9 @@ const PUT_ENTRY: &str = "
     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const SHOWN: &str = "
     SELECT id, counter, node, position FROM entries WHERE event = ?1 AND kind = ?2 AND hidden = 0 AND kind < 2";
-const SHOWN_ACKED: &str = "
+const SHOWN_SAID: &str = "
     SELECT id, counter, node, position FROM entries
-    WHERE event = ?1 AND kind = 2 AND operation = ?2 AND hidden = 0";
+    WHERE event = ?1 AND kind = ?2 AND kind IN (2, 3) AND operation = ?3 AND hidden = 0";
 const HIDE: &str = "UPDATE entries SET hidden = 1 WHERE id = ?1";
 const PUT_ORIGIN: &str = "
     INSERT INTO origins(counter, node, last) VALUES(?1, ?2, ?3) ON CONFLICT(counter, node) DO UPDATE SET last = ?3";
@@ -39,13 +39,13 @@ const READ_LOG: &str = "
     ORDER BY position LIMIT ?4";
 
 /// Of what several entries say alike, where the one that is shown has an id below ?1 and a hidden one stays: event and
-/// kind, of an acknowledgement its operation id.
+/// kind, of an acknowledgement or a comment its operation id.
 const LEFT_ALONE: &str = "
-    SELECT DISTINCT twin.event, twin.kind, CASE twin.kind WHEN 2 THEN twin.operation END
+    SELECT DISTINCT twin.event, twin.kind, CASE WHEN twin.kind IN (2, 3) THEN twin.operation END
     FROM entries gone CROSS JOIN entries twin
     ON twin.event = gone.event AND twin.kind = gone.kind AND twin.hidden = 1 AND twin.id >= ?1
     AND (gone.kind < 2 OR twin.operation = gone.operation)
-    WHERE gone.id < ?1 AND gone.hidden = 0 AND (gone.kind < 2 OR gone.kind = 2 AND gone.operation IS NOT NULL)";
+    WHERE gone.id < ?1 AND gone.hidden = 0 AND (gone.kind < 2 OR gone.kind IN (2, 3) AND gone.operation IS NOT NULL)";
 const FORGET: &str = "DELETE FROM entries WHERE id < ?1";
 const SHOW_NEXT: &str = "
     UPDATE entries SET hidden = 0 WHERE id =
@@ -234,8 +234,8 @@ fn put_entry(transaction: &Transaction<'_>, id: i64, entry: &AlarmEntry) -> rusq
 /// Whether an entry that says the same is shown instead of this new one. If this one is to be shown instead, the other
 /// is hidden.
 ///
-/// The same is: that an occurrence began, that it cleared, and that it was acknowledged under an operation id. A node
-/// that died before anybody heard of it has the first acknowledgement, the one where it was repeated the second.
+/// The same is: that an occurrence began, that it cleared, and what was said of it under an operation id. A node
+/// that died before anybody heard of it has the first one, the node where it was repeated the second.
 fn hides(transaction: &Transaction<'_>, entry: &AlarmEntry, place: Place) -> rusqlite::Result<bool> {
     let event = entry.event.0.to_be_bytes();
     let read = |row: &Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)));
@@ -243,8 +243,9 @@ fn hides(transaction: &Transaction<'_>, entry: &AlarmEntry, place: Place) -> rus
         (EntryKind::Raised | EntryKind::Cleared, _) => {
             transaction.prepare_cached(SHOWN)?.query_row((event, kind_number(entry.kind)), read).optional()?
         }
-        (EntryKind::Acknowledged, Some(operation)) => {
-            transaction.prepare_cached(SHOWN_ACKED)?.query_row((event, operation), read).optional()?
+        (EntryKind::Acknowledged | EntryKind::Commented, Some(operation)) => {
+            let said = (event, kind_number(entry.kind), operation);
+            transaction.prepare_cached(SHOWN_SAID)?.query_row(said, read).optional()?
         }
         _ => None,
     };

@@ -14,7 +14,9 @@ pub(super) fn reference(held: &[AlarmEntry], query: &JournalQuery) -> Vec<AlarmE
         !held.iter().any(|other| {
             let alike = match entry.kind {
                 EntryKind::Raised | EntryKind::Cleared => true,
-                EntryKind::Acknowledged => entry.operation.is_some() && entry.operation == other.operation,
+                EntryKind::Acknowledged | EntryKind::Commented => {
+                    entry.operation.is_some() && entry.operation == other.operation
+                }
                 _ => false,
             };
             alike
@@ -50,9 +52,9 @@ fn origin() -> impl Strategy<Value = Epoch> {
 
 /// Few events, kinds, times and paths, so that they collide.
 fn any_entry() -> impl Strategy<Value = AlarmEntry> {
-    (0..4u128, 0..3u8, -2..3i64, 0..3u8, 0..3u8).prop_map(|(event, kind, after, path, operation)| AlarmEntry {
+    (0..4u128, 0..4u8, -2..3i64, 0..3u8, 0..3u8).prop_map(|(event, kind, after, path, operation)| AlarmEntry {
         event: EventId(event),
-        kind: [EntryKind::Raised, EntryKind::Cleared, EntryKind::Acknowledged][usize::from(kind)],
+        kind: [EntryKind::Raised, EntryKind::Cleared, EntryKind::Acknowledged, EntryKind::Commented][usize::from(kind)],
         time: UnixMillis(NOW.0 + after),
         path: Arc::from(["Plant/A", "Plant/B", "Other"][usize::from(path)]),
         operation: [None, Some(Arc::from("op")), Some(Arc::from("other"))][usize::from(operation)].clone(),

@@ -47,6 +47,7 @@ fn the_newest_entries_stay_and_positions_are_never_forgotten() {
 fn what_was_hidden_is_shown_when_the_other_is_forgotten() {
     forgetting_shows_what_was_hidden(EntryKind::Raised);
     forgetting_shows_what_was_hidden(EntryKind::Acknowledged);
+    forgetting_shows_what_was_hidden(EntryKind::Commented);
 }
 
 fn forgetting_shows_what_was_hidden(kind: EntryKind) {
