@@ -26,7 +26,10 @@ use tokio::sync::{oneshot, watch};
 use crate::config::{Config, Problems, Project};
 use crate::storage::{Journal, OpenError, Recovered, Storage};
 
-pub use handle::{HoldRefused, NodeHandle, PublishRefused, SwitchOrder, SwitchRefused, TagUpdate, WriteBatch};
+pub use handle::{
+    Acknowledged, HoldRefused, NodeHandle, NotAcknowledged, PublishRefused, SwitchOrder, SwitchRefused, TagUpdate,
+    WriteBatch, Written,
+};
 pub use realtime::{TagWatch, TooManyTags, WatchStep};
 pub use recipients::Addressed;
 

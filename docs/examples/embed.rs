@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hotpair::config::Project;
 use hotpair::core::catalog::TagDef;
-use hotpair::core::protocol::{WriteItem, WriteOutcome};
+use hotpair::core::protocol::WriteItem;
 use hotpair::core::quality::Quality;
 use hotpair::core::types::{Mode, Status, UnixMillis};
 use hotpair::core::value::{Value, ValueType};
@@ -33,10 +33,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A write made at the Standby is carried out by the Running node, and both have it when the answer comes.
     let setpoint =
         WriteItem { path: Arc::from(SETPOINT), value: Value::Float64(41.5), quality: Quality::GOOD, time: None };
-    match backup.write(WriteBatch { items: vec![setpoint], operation: Some(Arc::from("setpoint-1")) }).await {
-        WriteOutcome::Done { replicated, .. } => println!("written at the backup, replicated: {replicated}"),
-        WriteOutcome::Refused(why) => return Err(format!("the write was refused: {why:?}").into()),
-    }
+    let batch = WriteBatch { items: vec![setpoint], operation: Some(Arc::from("setpoint-1")) };
+    let written = backup.write(batch).await?;
+    println!("written at the backup, replicated: {}", written.replicated);
     println!("the master reads {:?}", master.read(SETPOINT).map(|sample| sample.value));
 
     let order = SwitchOrder { reason: "to show it".into(), user: "example".into(), ..SwitchOrder::default() };

@@ -9,10 +9,10 @@ use std::time::Duration;
 use actix::Recipient;
 use hotpair_actors::messages::{ClearFault, Happened, Operate, PressSwitch, Publish, Write};
 use hotpair_actors::shared::Shared;
-use hotpair_core::alarms::{AlarmAction, AlarmRequest, AlarmTable, EventId, Who};
+use hotpair_core::alarms::{AlarmAction, AlarmRequest, AlarmResult, AlarmTable, EventId, Who};
 use hotpair_core::arbiter::{Input, SwitchOrder as Order};
 use hotpair_core::catalog::{Catalog, TagDef, TagId, path_matches};
-use hotpair_core::protocol::{AlarmOutcome, OperationId, WriteItem, WriteOutcome, WriteRefusal};
+use hotpair_core::protocol::{AlarmOutcome, ItemResult, OperationId, WriteItem, WriteOutcome, WriteRefusal};
 use hotpair_core::types::{Mode, NodeId};
 use hotpair_core::value::Sample;
 use parking_lot::Mutex;
@@ -72,6 +72,33 @@ pub struct WriteBatch {
     pub items: Vec<WriteItem>,
     /// Repeating it within ten minutes gives the first result again, at either node.
     pub operation: Option<OperationId>,
+}
+
+/// What became of a write that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Of each item, in their order.
+    pub results: Vec<ItemResult>,
+    /// The other node has applied it too (and has it on disk, where a tag is retained).
+    pub replicated: bool,
+}
+
+/// An occurrence was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// It is on the other node's disk too.
+    pub replicated: bool,
+}
+
+/// Why an occurrence was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAcknowledged {
+    /// It cannot be.
+    #[error("not acknowledged: {0}")]
+    Result(AlarmResult),
+    /// Nobody could do it, or the answer was lost.
+    #[error(transparent)]
+    Refused(#[from] WriteRefusal),
 }
 
 /// A running node. Cheap to clone, usable from any thread. Dropping it does not stop the node: see
@@ -268,16 +295,18 @@ impl NodeHandle {
     }
 
     /// Writes tags as a client does. At the Standby node the Running one does it.
-    pub async fn write(&self, batch: WriteBatch) -> WriteOutcome {
-        let not_there = || WriteOutcome::Refused(WriteRefusal::NotRunning("this node is stopping".into()));
+    /// The error says why nothing, or perhaps nothing, was written.
+    pub async fn write(&self, batch: WriteBatch) -> Result<Written, WriteRefusal> {
+        let not_there = || WriteRefusal::NotRunning("this node is stopping".into());
         let WriteBatch { items, operation } = batch;
         let (reply, answer) = oneshot::channel();
-        let Some(tags) = self.inner.shared.directory.tag_replicator() else { return not_there() };
-        if tags.send(Write { items, operation, reply }).await.is_err() {
-            return not_there();
-        }
+        let tags = self.inner.shared.directory.tag_replicator().ok_or_else(not_there)?;
+        tags.send(Write { items, operation, reply }).await.map_err(|_| not_there())?;
         // Without an answer the actor was restarted in the middle of it.
-        answer.await.unwrap_or(WriteOutcome::Refused(WriteRefusal::OutcomeUnknown))
+        match answer.await.map_err(|_| WriteRefusal::OutcomeUnknown)? {
+            WriteOutcome::Done { results, replicated } => Ok(Written { results, replicated }),
+            WriteOutcome::Refused(refusal) => Err(refusal),
+        }
     }
 
     /// Gives new values of the program's own source to tags that clients cannot write. Only a Running node takes them.
@@ -301,10 +330,19 @@ impl NodeHandle {
         answer.await.unwrap_or(AlarmOutcome::Refused(WriteRefusal::OutcomeUnknown))
     }
 
-    /// Acknowledges an occurrence of an alarm, and no later one.
-    pub async fn acknowledge(&self, event: EventId, user: &str, comment: &str) -> AlarmOutcome {
+    /// Acknowledges an occurrence of an alarm, and no later one. It is on this pair's disk when this returns.
+    pub async fn acknowledge(
+        &self,
+        event: EventId,
+        user: &str,
+        comment: &str,
+    ) -> Result<Acknowledged, NotAcknowledged> {
         let action = AlarmAction::Acknowledge { event, comment: Arc::from(comment) };
-        self.operate(AlarmRequest { action, who: self.who(user), operation: None }).await
+        match self.operate(AlarmRequest { action, who: self.who(user), operation: None }).await {
+            AlarmOutcome::Done { result: AlarmResult::Good, replicated } => Ok(Acknowledged { replicated }),
+            AlarmOutcome::Done { result, .. } => Err(NotAcknowledged::Result(result)),
+            AlarmOutcome::Refused(refusal) => Err(NotAcknowledged::Refused(refusal)),
+        }
     }
 
     /// An operator at this node.

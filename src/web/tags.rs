@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hotpair_core::catalog::{Catalog, TagDef};
-use hotpair_core::protocol::{ItemResult, WriteItem, WriteOutcome, WriteRefusal};
+use hotpair_core::protocol::{ItemResult, WriteItem, WriteRefusal};
 use hotpair_core::quality::Quality;
 use hotpair_core::value::{MAX_STRING_BYTES, Sample, Value, ValueType};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::Shared;
 use super::error::{ApiError, Refused};
 use super::request::{Query, json_body, operation_id};
-use crate::node::WriteBatch;
+use crate::node::{WriteBatch, Written};
 use crate::plain_json;
 use crate::status::rfc3339;
 
@@ -184,15 +184,15 @@ pub(super) async fn write(shared: web::Data<Shared>, request: HttpRequest, paylo
     let (keys, prepared) = prepare(body, shared.node.catalog());
     let items: Vec<_> = prepared.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
     let outcome = if items.is_empty() {
-        WriteOutcome::Done { results: Vec::new(), replicated: false }
+        Ok(Written { results: Vec::new(), replicated: false })
     } else {
         shared.node.write(WriteBatch { items, operation }).await
     };
     match outcome {
-        WriteOutcome::Done { results, replicated } => {
+        Ok(Written { results, replicated }) => {
             Ok(HttpResponse::Ok().json(answer(keys, prepared, &results, replicated)))
         }
-        WriteOutcome::Refused(refusal) => {
+        Err(refusal) => {
             let elsewhere = matches!(refusal, WriteRefusal::NotRunning(_) | WriteRefusal::OutcomeUnknown);
             let running = if elsewhere { shared.node.status().running.clone() } else { None };
             Err(Refused::Write.because(refusal).with_running(running))

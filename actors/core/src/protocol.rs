@@ -3,6 +3,7 @@
 //! A link is two connections. *Control* carries greetings, pings, reports, arbitration and forwarded writes: small
 //! frames that never wait behind data. *Bulk* carries tag changes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -382,3 +383,22 @@ pub enum WriteRefusal {
     /// Retained tags cannot be stored.
     Disk(String),
 }
+
+impl fmt::Display for WriteRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(why) => write!(f, "nothing was done: {why}; try again"),
+            Self::Switching => f.write_str("nothing was done: a switch is under way and took too long; try again"),
+            Self::Busy => f.write_str("nothing was done: too many requests are waiting; try again"),
+            Self::OutcomeUnknown => f.write_str(
+                "the answer was lost with the link: it may have been done; repeat it with the same operation id",
+            ),
+            Self::OperationIdReused => {
+                f.write_str("nothing was done: this operation id was used for something else; draw a new one each time")
+            }
+            Self::Disk(why) => write!(f, "it cannot be stored: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for WriteRefusal {}
