@@ -470,3 +470,6 @@ impl Inner {
         self.hooks.finish(LAST_HOOKS);
     }
 }
+
+#[cfg(test)]
+mod tests;
