@@ -22,8 +22,6 @@ const BATCH: usize = 1000;
 /// Up and down, so often.
 const WAVES: usize = 3;
 
-/// The program may be an unoptimised build, and the machine busy.
-const FLOOD_TIME: Duration = Duration::from_secs(5);
 /// By so much either process may grow above what it had with everything defined and nothing happening.
 const GROWTH_KIB: u64 = 96 * 1024;
 /// By so much it may grow from the first wave to the last one: what comes again takes no more.
@@ -108,7 +106,7 @@ fn flood(pair: &Pair, value: f64, active: usize) {
     for node in [&pair.master, &pair.backup] {
         while node.metric("hotpair_alarms") as usize != active {
             let count = node.metric("hotpair_alarms");
-            assert!(began.elapsed() < FLOOD_TIME, "{}: {count} active alarms instead of {active}", node.name);
+            assert!(began.elapsed() < TIMEOUT, "{}: {count} active alarms instead of {active}", node.name);
             thread::sleep(Duration::from_millis(10));
         }
         counted.push(began.elapsed());
