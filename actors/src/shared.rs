@@ -13,7 +13,7 @@ use hotpair_core::catalog::Catalog;
 use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
 use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{Control, LicenseFacts, ProjectHash, Tenure};
-use hotpair_core::replicator::{DivergenceReport, Replicator, ReplicatorSettings, ReplicatorView};
+use hotpair_core::replicator::{BATCH_UPDATES, DivergenceReport, Replicator, ReplicatorSettings, ReplicatorView};
 use hotpair_core::route::data_facts;
 use hotpair_core::tags::TagTable;
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode, Seq, Status, UnixMillis};
@@ -236,6 +236,7 @@ impl Shared {
         };
         let machine = AlarmReplication::new(alarm_settings, alarms.found, &mut alarm_table, clock.both());
         let replicator_settings = ReplicatorSettings {
+            batch_updates: BATCH_UPDATES,
             replication_timeout_ms: settings.replication_timeout_ms,
             switch_timeout_ms: settings.switch_timeout_ms,
             verify_every_ms: VERIFY_EVERY_MS,

@@ -184,6 +184,7 @@ impl Node {
         let restored =
             Restored { lineage: stored.lineage.clone(), reserved: stored.reserved, last_counter: stored.last_counter };
         let replication = ReplicatorSettings {
+            batch_updates: plan.batch_updates,
             replication_timeout_ms: plan.replication_timeout_ms,
             switch_timeout_ms: plan.switch_timeout_ms,
             verify_every_ms: plan.verify_every_ms,

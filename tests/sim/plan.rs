@@ -49,6 +49,8 @@ pub struct Plan {
     pub switch_timeout_ms: u64,
     pub replication_timeout_ms: u64,
     pub verify_every_ms: u64,
+    /// So few changes in a batch that a sync takes several.
+    pub batch_updates: usize,
     /// Greatest delay of a packet, of a message between two actors, of a disk operation; in microseconds.
     pub net_us: u64,
     pub mail_us: u64,
@@ -86,6 +88,7 @@ impl Plan {
             switch_timeout_ms: rng.pick(&[300, 1000, 2000]),
             replication_timeout_ms: rng.pick(&[100, 500, 1000]),
             verify_every_ms: rng.pick(&[300, 2000, 10_000]),
+            batch_updates: rng.pick(&[1, 3, 8192]),
             net_us: rng.pick(&[200, 2_000, 30_000]),
             mail_us: rng.pick(&[0, 100, 3_000]),
             disk_us: rng.pick(&[100, 5_000, 80_000]),

@@ -17,6 +17,7 @@ pub use batch::{BatchHeader, BatchItem, BatchWriter, MAX_OPERATION_RESULTS, read
 use crate::lineage::Lineage;
 use crate::operations::Record;
 use crate::protocol::{ItemResult, MAX_OPERATION_ID_BYTES, OperationId};
+use crate::tags::Partial;
 use crate::types::{Epoch, Seq};
 use crate::value::{Sample, ValueType};
 use crate::wire::{self, Kind, WireError, at_most, path, text};
@@ -45,6 +46,9 @@ pub enum Bulk {
         from: Seq,
         /// Hash of its tag paths and types in order.
         tag_list: u64,
+        /// What it got of everything before the connection was lost, of this tenure.
+        #[serde(default)]
+        partial: Option<Partial>,
     },
     /// Leader: not now.
     SyncRefused {
@@ -69,6 +73,9 @@ pub enum Bulk {
         stale_before: Seq,
         /// The tag lists differ: [`Bulk::Paths`] come before the first batch.
         paths_follow: bool,
+        /// What the follower has already of everything does not travel again.
+        #[serde(default)]
+        resumed: bool,
     },
     /// Leader: its tags in the order of their ids.
     Paths {

@@ -15,6 +15,7 @@ mod tests;
 mod writes;
 
 pub use divergence::{DivergenceReport, DivergentTag};
+pub use feeding::BATCH_UPDATES;
 pub use io::{Published, ReplicatorView, TagEffect, TagInput, WriteOrder};
 
 use crate::arbiter::{Input, Leader, TagFacts};
@@ -23,7 +24,7 @@ use crate::catalog::TagId;
 use crate::lineage::Lineage;
 use crate::operations::Operations;
 use crate::protocol::Control;
-use crate::tags::{Divergent, TagTable};
+use crate::tags::{Divergent, Partial, TagTable};
 use crate::types::{Epoch, Millis, Seq, SyncPhase, UnixMillis};
 use crate::value::Sample;
 use feeding::Feeding;
@@ -43,6 +44,8 @@ pub struct ReplicatorSettings {
     pub switch_timeout_ms: u64,
     /// How often two tables in sync are compared anew.
     pub verify_every_ms: u64,
+    /// The most changes in a batch.
+    pub batch_updates: usize,
 }
 
 /// Whether this node numbers changes.
@@ -101,6 +104,8 @@ pub struct Replicator {
     /// This node's data parted from its leader's, and a Running leader was not told yet what only this node has.
     parted: bool,
     held_divergent: divergence::Held,
+    /// What it got of everything, of which tenure, before the connection was lost.
+    partial: Option<(Epoch, Partial)>,
     mismatches: u32,
     next_sync: u64,
     updates_total: u64,
@@ -141,6 +146,7 @@ impl Replicator {
             divergent_fork: 0,
             parted: false,
             held_divergent: divergence::Held::default(),
+            partial: None,
             mismatches: 0,
             next_sync: 1,
             updates_total: 0,
@@ -259,6 +265,7 @@ impl Replicator {
         self.between_leaders = false;
         self.leader = None;
         self.following = None;
+        self.partial = None;
         self.restored_to = 0;
         self.end_feeding(table);
         self.role = Role::Leading;

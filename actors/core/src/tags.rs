@@ -14,7 +14,7 @@ mod unite;
 use std::sync::Arc;
 
 pub use self::convert::convert;
-pub use self::outbox::{Drained, OutboxState, encoded_size};
+pub use self::outbox::{Drained, OutboxState, Partial, encoded_size};
 pub use self::unite::{Divergent, United};
 
 use self::outbox::Outbox;

@@ -24,9 +24,25 @@ fn all_messages() -> Vec<Bulk> {
     let epoch = Epoch { counter: 7, node: NodeId(1) };
     let lineage = Lineage::new((0..MAX_FORKS as u64).map(|at| Fork { epoch, at }).collect());
     vec![
-        Bulk::SyncRequest { sync: 1, leader: epoch, from: 90, tag_list: u64::MAX },
+        Bulk::SyncRequest { sync: 1, leader: epoch, from: 90, tag_list: u64::MAX, partial: None },
+        Bulk::SyncRequest {
+            sync: 2,
+            leader: epoch,
+            from: 0,
+            tag_list: 7,
+            partial: Some(Partial { below: 4096, since: 77 }),
+        },
         Bulk::SyncRefused { sync: 1, reason: "not running".into() },
-        Bulk::SyncStart { sync: 1, lineage, from: 80, last: 100, count: 20, stale_before: 40, paths_follow: true },
+        Bulk::SyncStart {
+            sync: 1,
+            lineage,
+            from: 80,
+            last: 100,
+            count: 20,
+            stale_before: 40,
+            paths_follow: true,
+            resumed: false,
+        },
         Bulk::Paths { sync: 1, first: 0, paths: vec![("Plant/A".into(), ValueType::Bool)], more: false },
         Bulk::Unmatched { sync: 1, ids: vec![0, u32::MAX], more: true },
         Bulk::Digest { sync: 1, at: 100, digest: u64::MAX, tags: 5 },

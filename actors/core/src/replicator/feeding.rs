@@ -5,22 +5,32 @@ use std::collections::VecDeque;
 use super::{Now, Replicator, ReplicatorView, Role, TagEffect};
 use crate::bulk::{BatchWriter, Bulk, PATHS_PER_FRAME};
 use crate::catalog::TagId;
-use crate::tags::TagTable;
+use crate::tags::{Partial, TagTable};
 use crate::types::{Epoch, Millis, Seq, SyncPhase};
 
 /// So many batches may be under way unconfirmed. It bounds what a slow follower costs.
 const WINDOW_FRAMES: u64 = 8;
 /// So much goes into a batch: what a link carries in a moment, and less than a frame's limit.
 const BATCH_BYTES: usize = 128 * 1024;
-const BATCH_UPDATES: usize = 8192;
+pub const BATCH_UPDATES: usize = 8192;
 /// A follower that confirms none of what is under way for so long is stuck: even 1 Mbit/s carries a batch each second.
 const STUCK_MS: u64 = 10_000;
+
+/// What a follower asks for: see [`Bulk::SyncRequest`].
+pub(super) struct Wanted {
+    pub sync: u64,
+    pub leader: Epoch,
+    pub from: Seq,
+    pub tag_list: u64,
+    pub partial: Option<Partial>,
+}
 
 /// A follower of this node.
 #[derive(Debug)]
 pub(super) struct Feeding {
     sync: u64,
     from: Seq,
+    partial: Option<Partial>,
     stage: Stage,
     excluded: Vec<TagId>,
     writer: BatchWriter,
@@ -51,6 +61,15 @@ impl Feeding {
     /// The follower confirmed changes up to here: in its table, on its disk.
     pub(super) fn confirmed(&self) -> (Seq, Seq) {
         (self.applied, self.durable)
+    }
+
+    /// It is known what the follower has: the rest waits for it.
+    fn fill(&mut self, table: &mut TagTable) {
+        self.stage = Stage::Filling;
+        match self.partial {
+            Some(partial) => table.resume_outbox(partial, &self.excluded),
+            None => table.open_outbox(self.from, &self.excluded),
+        }
     }
 
     pub(super) fn is_of(&self, sync: u64) -> bool {
@@ -89,15 +108,8 @@ impl Feeding {
 
 impl Replicator {
     /// A follower asks for this node's changes.
-    pub(super) fn sync_requested(
-        &mut self,
-        table: &mut TagTable,
-        sync: u64,
-        leader: Epoch,
-        from: Seq,
-        tag_list: u64,
-        now: Millis,
-    ) {
+    pub(super) fn sync_requested(&mut self, table: &mut TagTable, wanted: &Wanted, now: Millis) {
+        let Wanted { sync, leader, from, tag_list, partial } = *wanted;
         self.end_feeding(table);
         let refused = if self.following.is_some() || self.leader.is_some() {
             Some("this node follows its peer itself")
@@ -111,10 +123,12 @@ impl Replicator {
         }
         self.forget_half_of_divergent();
         let from = if from > table.last_seq() { 0 } else { from };
+        let partial = partial.filter(|partial| from == 0 && partial.since <= table.last_seq());
         let paths_follow = tag_list != table.catalog().hash();
         let mut feeding = Feeding {
             sync,
             from,
+            partial,
             stage: Stage::Mapping,
             excluded: Vec::new(),
             writer: BatchWriter::new(),
@@ -129,8 +143,7 @@ impl Replicator {
             verify_at: now,
         };
         if !paths_follow {
-            feeding.stage = Stage::Filling;
-            table.open_outbox(from, &[]);
+            feeding.fill(table);
             self.operations.open_feed();
         }
         self.feeding = Some(feeding);
@@ -143,6 +156,7 @@ impl Replicator {
             count,
             stale_before: table.stale_before(),
             paths_follow,
+            resumed: partial.is_some(),
         });
         if paths_follow {
             self.send_paths(table, sync);
@@ -173,8 +187,7 @@ impl Replicator {
         let room = table.catalog().len().saturating_sub(feeding.excluded.len());
         feeding.excluded.extend(ids.into_iter().map(TagId).take(room));
         if !more {
-            feeding.stage = Stage::Filling;
-            table.open_outbox(feeding.from, &feeding.excluded);
+            feeding.fill(table);
             self.operations.open_feed();
             if !feeding.excluded.is_empty() {
                 self.pendings.wait_for_disk_alone();
@@ -208,7 +221,7 @@ impl Replicator {
             let writer = &mut feeding.writer;
             writer.start(feeding.sync);
             // A change that does not fit a batch cannot exist: the limits of a text and of a batch say so.
-            let drained = table.drain(BATCH_UPDATES, BATCH_BYTES, |id, seq, sample| {
+            let drained = table.drain(self.settings.batch_updates, BATCH_BYTES, |id, seq, sample| {
                 let _ = writer.update(id.0, seq, sample);
             });
             while writer.has_room()

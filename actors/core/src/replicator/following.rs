@@ -1,12 +1,13 @@
 //! The follower's side: asks for what it does not have, applies what comes, and proves that both hold the same.
 
+use super::feeding::Wanted;
 use super::writes::stored_form;
 use super::{Now, Replicator, ReplicatorView, Role, TagEffect};
 use crate::arbiter::{Input, Leader};
 use crate::bulk::{BatchItem, Bulk, Incoming, UNMATCHED_PER_FRAME, decode, read_batch};
 use crate::catalog::TagId;
 use crate::lineage::Lineage;
-use crate::tags::{Applied, TagTable};
+use crate::tags::{Applied, Partial, TagTable};
 use crate::types::{Millis, Seq, SyncPhase};
 use crate::value::ValueType;
 use crate::wire::WireError;
@@ -102,13 +103,14 @@ impl Replicator {
     pub(super) fn request_sync(&mut self, table: &TagTable, _now: Millis) {
         let (Some(leader), true, Role::Standby) = (&self.leader, self.lane, self.role) else { return };
         let diverged = self.diverged(leader, &leader.lineage).is_some();
+        if diverged || self.mismatches > 0 {
+            self.partial = None;
+        }
         let from = if diverged || self.mismatches > 0 { 0 } else { self.followed_to };
-        let request = Bulk::SyncRequest {
-            sync: self.next_sync,
-            leader: leader.lineage.epoch(),
-            from,
-            tag_list: table.catalog().hash(),
-        };
+        let here = leader.lineage.epoch();
+        let partial = self.partial.filter(|(of, _)| *of == here && from == 0).map(|(_, partial)| partial);
+        let request =
+            Bulk::SyncRequest { sync: self.next_sync, leader: here, from, tag_list: table.catalog().hash(), partial };
         self.following = Some(Following {
             sync: self.next_sync,
             from,
@@ -160,17 +162,22 @@ impl Replicator {
 
     fn message(&mut self, table: &mut TagTable, message: Bulk, now: Now) {
         match message {
-            Bulk::SyncRequest { sync, leader, from, tag_list } => {
-                self.sync_requested(table, sync, leader, from, tag_list, now.mono);
+            Bulk::SyncRequest { sync, leader, from, tag_list, partial } => {
+                self.sync_requested(table, &Wanted { sync, leader, from, tag_list, partial }, now.mono);
             }
             Bulk::Unmatched { sync, ids, more } => self.unmatched(table, sync, ids, more),
             Bulk::Ack { sync, frames, applied, durable } => self.confirmed(sync, frames, applied, durable, now.mono),
             Bulk::DigestResult { sync, equal } => self.compared(table, sync, equal),
             Bulk::Divergent { .. } => self.others_changes(table, message, now),
             Bulk::SyncRefused { sync, .. } => self.ask_again(sync, now.mono),
-            Bulk::SyncStart { sync, lineage, from, last, count, stale_before, paths_follow } => {
+            Bulk::SyncStart { sync, lineage, from, last, count, stale_before, paths_follow, resumed } => {
                 if self.is_current(sync) {
-                    self.sync_started(table, lineage, from, stale_before, now);
+                    let epoch = lineage.epoch();
+                    let resumed = resumed && self.partial.is_some_and(|(of, _)| of == epoch);
+                    if !resumed {
+                        self.partial = Some((epoch, Partial { below: 0, since: last }));
+                    }
+                    self.sync_started(table, lineage, from, stale_before, resumed, now);
                     if let Some(following) = &mut self.following {
                         following.expected = count;
                         following.leader_last = last;
@@ -202,7 +209,15 @@ impl Replicator {
     }
 
     /// This node's data joins the leader's lineage.
-    fn sync_started(&mut self, table: &mut TagTable, lineage: Lineage, from: Seq, stale_before: Seq, now: Now) {
+    fn sync_started(
+        &mut self,
+        table: &mut TagTable,
+        lineage: Lineage,
+        from: Seq,
+        stale_before: Seq,
+        resumed: bool,
+        now: Now,
+    ) {
         let Some(leader) = &self.leader else { return };
         let durable = self.durable(table);
         let fork = self.diverged(leader, &lineage);
@@ -223,7 +238,9 @@ impl Replicator {
         self.stored_to = durable;
         self.restored_to = 0;
         self.followed_to = from;
-        table.begin_following(from);
+        if !resumed {
+            table.begin_following(from);
+        }
         table.set_stale_before(stale_before);
         if let Some(following) = &mut self.following {
             following.stage = Stage::Filling;
@@ -269,6 +286,7 @@ impl Replicator {
         let Some(following) = self.following.as_mut().filter(|_| self.role == Role::Standby) else { return Ok(()) };
         let (mut current, mut beyond, mut last) = (false, false, 0);
         let mut retained = Vec::new();
+        let mut below = 0;
         let operations = &mut self.operations;
         let mut records = Vec::new();
         let header = read_batch(body, |item| match item {
@@ -278,6 +296,7 @@ impl Replicator {
             }
             BatchItem::Update(id, seq, sample) if current => {
                 beyond |= seq > last;
+                below = below.max(id.saturating_add(1));
                 if !beyond
                     && let Some(id) = following.local(id)
                     && table.apply(id, seq, sample) == Applied::Taken
@@ -303,6 +322,11 @@ impl Replicator {
         following.leader_last = header.last;
         self.updates_total += u64::from(header.updates);
         self.followed_to = self.followed_to.max(header.watermark);
+        // The leader sends tags in the order of their ids until each was sent once; then there is a position.
+        match &mut self.partial {
+            Some((_, partial)) if self.followed_to == 0 => partial.below = partial.below.max(below),
+            _ => self.partial = None,
+        }
         following.applied = self.followed_to;
         table.raise_last_seq(header.watermark);
         self.persist(self.followed_to, retained);

@@ -11,6 +11,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::TagTable;
 use super::slot::Slot;
 use crate::catalog::TagId;
@@ -30,6 +32,16 @@ pub(super) struct Outbox {
 struct Entry {
     id: u32,
     oldest: [u32; 2],
+}
+
+/// How far a follower came that asked for everything and was cut off: what it got need not travel again, however much
+/// changed since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
+    /// It has every tag whose id (the leader's) is less.
+    pub below: u32,
+    /// As it was at this change, or later.
+    pub since: Seq,
 }
 
 /// How much a follower does not have yet.
@@ -97,6 +109,16 @@ impl TagTable {
     /// tags are sent, also those that nobody wrote. `excluded`: tags that the follower does not have; they are never
     /// sent.
     pub fn open_outbox(&mut self, from: Seq, excluded: &[TagId]) {
+        self.open_outbox_at(from, Partial::default(), excluded);
+    }
+
+    /// Opens the outbox of a follower that has a part of everything: first goes what it never got, so that it comes
+    /// further each time it is cut off, then what changed since of the rest.
+    pub fn resume_outbox(&mut self, partial: Partial, excluded: &[TagId]) {
+        self.open_outbox_at(0, partial, excluded);
+    }
+
+    fn open_outbox_at(&mut self, from: Seq, partial: Partial, excluded: &[TagId]) {
         self.close_outbox();
         let from = from.min(self.last_seq);
         for id in excluded {
@@ -107,9 +129,15 @@ impl TagTable {
         // All the room it can ever need, so that no later write allocates.
         let mut outbox =
             Outbox { queue: VecDeque::with_capacity(self.slots.len()), excluded: excluded.to_vec(), total_at_open: 0 };
-        for (index, slot) in self.slots.iter_mut().enumerate() {
+        let below = self.slots.len().min(partial.below as usize);
+        for (index, slot) in self.slots.iter_mut().enumerate().skip(below) {
             if slot.seq > from || from == 0 {
                 outbox.mark(TagId(index as u32), slot, from + 1);
+            }
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate().take(below) {
+            if slot.seq > partial.since {
+                outbox.mark(TagId(index as u32), slot, partial.since + 1);
             }
         }
         outbox.total_at_open = outbox.queue.len();

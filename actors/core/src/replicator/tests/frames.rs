@@ -52,7 +52,16 @@ fn frames_that_nobody_asked_for_change_nothing() {
     let lineage = pair.nodes[B].lineage.clone();
     pair.forge(
         A,
-        &Bulk::SyncStart { sync, lineage, from: 0, last: 90, count: 1, stale_before: 90, paths_follow: false },
+        &Bulk::SyncStart {
+            sync,
+            lineage,
+            from: 0,
+            last: 90,
+            count: 1,
+            stale_before: 90,
+            paths_follow: false,
+            resumed: false,
+        },
     );
     pair.forge(A, &Bulk::Paths { sync, first: 0, paths: Vec::new(), more: false });
     assert_eq!((pair.nodes[A].int("a"), pair.nodes[A].table.last_seq()), (1, 1));

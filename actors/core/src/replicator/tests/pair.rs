@@ -10,7 +10,7 @@ use crate::lineage::{Fork, Lineage};
 use crate::protocol::{Control, OperationId, WriteItem, WriteOutcome};
 use crate::quality::Quality;
 use crate::replicator::{
-    DivergenceReport, Now, Published, Replicator, ReplicatorSettings, TagEffect, TagInput, WriteOrder,
+    BATCH_UPDATES, DivergenceReport, Now, Published, Replicator, ReplicatorSettings, TagEffect, TagInput, WriteOrder,
 };
 use crate::tags::TagTable;
 use crate::types::{Epoch, Millis, NodeId, Seq, SyncPhase, UnixMillis};
@@ -87,13 +87,18 @@ pub struct Pair {
     counter: u64,
 }
 
+fn settings(batch_updates: usize) -> ReplicatorSettings {
+    ReplicatorSettings {
+        replication_timeout_ms: REPLICATION_TIMEOUT,
+        switch_timeout_ms: SWITCH_TIMEOUT,
+        verify_every_ms: VERIFY_EVERY,
+        batch_updates,
+    }
+}
+
 impl Node {
     fn new(id: u64, tags: Vec<TagDef>) -> Self {
-        let settings = ReplicatorSettings {
-            replication_timeout_ms: REPLICATION_TIMEOUT,
-            switch_timeout_ms: SWITCH_TIMEOUT,
-            verify_every_ms: VERIFY_EVERY,
-        };
+        let settings = settings(BATCH_UPDATES);
         Self {
             id,
             replicator: Replicator::new(settings, Lineage::default(), 0),
@@ -240,6 +245,13 @@ impl Pair {
     }
 
     // What happens to the connections.
+
+    /// So few changes in a batch.
+    pub fn batches_of(&mut self, updates: usize) {
+        for node in &mut self.nodes {
+            node.replicator = Replicator::new(settings(updates), Lineage::default(), 0);
+        }
+    }
 
     pub fn connect(&mut self) {
         (self.lane_up, self.link_up) = (true, true);
