@@ -207,7 +207,9 @@ impl AlarmEngine {
             judge(&def.condition, armed, &mut None, sample, trust)
         };
         if let Some(verdict) = verdict {
-            self.step(desk, id, def, verdict, &Cause { since: sample.time, value: &sample.value, trust });
+            // An initial value has no time of its own.
+            let since = if sample.time == UnixMillis(0) { desk.now.wall } else { sample.time };
+            self.step(desk, id, def, verdict, &Cause { since, value: &sample.value, trust });
         }
     }
 

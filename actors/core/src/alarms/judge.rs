@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 pub(super) enum Trust {
     /// It is what the source says now.
     Firm,
-    /// It is what the source said last: it raises, but it clears nothing.
+    /// It is what the source said last, or what the configuration begins with: it raises, but it clears nothing.
     Last,
 }
 
@@ -40,16 +40,22 @@ pub(super) fn trust(sample: &Sample) -> Option<Trust> {
     }
     match sample.quality.level() {
         QualityLevel::Good => Some(Trust::Firm),
-        QualityLevel::Uncertain => Some(if is_last_usable(sample.quality) { Trust::Last } else { Trust::Firm }),
+        QualityLevel::Uncertain => Some(if is_of_the_past(sample.quality) { Trust::Last } else { Trust::Firm }),
         QualityLevel::Bad | QualityLevel::Error => None,
     }
 }
 
-/// By the sub-code alone: the lower 16 bits say nothing about it (OPC 10000-4, 7.39).
-fn is_last_usable(quality: Quality) -> bool {
-    [Quality::UNCERTAIN_LAST_USABLE_VALUE, Quality::UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE]
-        .iter()
-        .any(|last| last.0 >> 16 == quality.0 >> 16)
+/// Nobody has seen this value at the plant now. An initial value is where a tag begins again whose last one was lost; what
+/// was found out by that last one still counts. By the sub-code alone: the lower 16 bits say nothing about it
+/// (OPC 10000-4, 7.39).
+fn is_of_the_past(quality: Quality) -> bool {
+    [
+        Quality::UNCERTAIN_LAST_USABLE_VALUE,
+        Quality::UNCERTAIN_NO_COMMUNICATION_LAST_USABLE_VALUE,
+        Quality::UNCERTAIN_INITIAL_VALUE,
+    ]
+    .iter()
+    .any(|last| last.0 >> 16 == quality.0 >> 16)
 }
 
 /// Whether this value arms the condition: the next change counts.

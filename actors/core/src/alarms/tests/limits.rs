@@ -138,6 +138,21 @@ fn a_frozen_value_is_no_step_of_a_rate() {
     assert_eq!(node.said(), [], "100 in 61 periods");
 }
 
+/// Found as seed 105025 of the simulation: a node took over that had lost a tag's value and not the alarm about it, and the
+/// alarm was cleared, in 1970.
+#[test]
+fn an_initial_value_raises_now_and_clears_nothing() {
+    let initial = |value| Sample { quality: Quality::UNCERTAIN_INITIAL_VALUE, ..good(value, 0) };
+    let mut node = Node::new(vec![alarm(0, high(100.0, 0.0))]);
+    node.until(5_000);
+    node.sample(0, initial(101.0));
+    assert_eq!(node.live(0).map(|live| live.active_time.0), Some(5_000));
+    node.sample(0, initial(50.0));
+    assert_eq!(node.shown(0), "Active,Unacked");
+    node.sample(0, good(50.0, 6_000));
+    assert_eq!(node.shown(0), "Cleared,Unacked");
+}
+
 #[test]
 fn definitions_that_make_no_sense_break_nothing() {
     let rate = |limit, deadband, period_ms, range| AlarmCondition::RateOfChange {
