@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hotpair_core::invariants::{self, Beginning};
 use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{ItemResult, Tenure};
-use hotpair_core::replicator::{DivergenceReport, TagEffect, TagInput};
+use hotpair_core::replicator::{DivergenceReport, DivergentTag, TagEffect, TagInput};
 use hotpair_core::types::{Epoch, Mode, RecoveryMode, Seq, Status};
 use hotpair_core::value::Value;
 
@@ -161,11 +161,20 @@ impl World {
             }
         }
         let now = self.values(node);
-        let united = effects.iter().any(|effect| matches!(effect, TagEffect::Report(_)));
+        // What a report says that survived was written before; what was written on top of it in the same step was not.
+        let reports =
+            || effects.iter().filter_map(|e| if let TagEffect::Report(report) = e { Some(report) } else { None });
+        let united = |key: usize, value: i64| {
+            let survived = |tag: &DivergentTag| *tag.path == *KEYS[key] && tag.survived.value == Value::Int64(value);
+            reports().any(|report| report.tags.iter().any(survived))
+        };
         if self.leads(node) {
             for key in 0..4 {
                 let (before, after) = (self.oracle.seen[node][key], now[key]);
-                if before != after && after != 0 && !(united && self.oracle.places[key].contains_key(&after)) {
+                if before != after
+                    && after != 0
+                    && !(united(key, after) && self.oracle.places[key].contains_key(&after))
+                {
                     self.carried_out(key, before, after);
                 }
                 if let Some((floor, _)) = self.oracle.floors[key] {

@@ -12,6 +12,7 @@ use crate::types::{Epoch, Millis, Seq, SyncPhase};
 const WINDOW_FRAMES: u64 = 8;
 /// So much goes into a batch: what a link carries in a moment, and less than a frame's limit.
 const BATCH_BYTES: usize = 128 * 1024;
+/// So many changes go into a batch at most.
 pub const BATCH_UPDATES: usize = 8192;
 /// A follower that confirms none of what is under way for so long is stuck: even 1 Mbit/s carries a batch each second.
 const STUCK_MS: u64 = 10_000;
