@@ -167,9 +167,15 @@ impl World {
         }
     }
 
+    /// A disk is lost. What only it held was lost with it.
+    pub fn alarms_lose_disk(&mut self, node: usize) {
+        let other = &self.nodes[1 - node].journal;
+        self.alarm_oracle.replicated.retain(|id| other.has_operation(id));
+    }
+
     /// The journal's disk says what became of a batch.
     pub fn stored_in_journal(&mut self, node: usize, result: &Result<(), String>) {
-        let full = self.nodes[node].disk.full;
+        let full = self.nodes[node].disk.full || self.nodes[node].journal.fails;
         if let Err(why) = result
             && !full
         {

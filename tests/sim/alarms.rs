@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use hotpair_core::alarm_replication::{AlarmEffect, AlarmInput, decode};
 use hotpair_core::alarms::{
-    AckMode, AlarmCondition, AlarmDef, AlarmList, AlarmPriority, AlarmRequest, LimitLevel, SystemAlarm, Watched,
+    AckMode, AlarmCondition, AlarmDef, AlarmList, AlarmPriority, AlarmRequest, LimitLevel, PairFacts, Watched,
+    conditions,
 };
 use hotpair_core::arbiter::Input;
 use hotpair_core::catalog::Catalog;
-use hotpair_core::protocol::{AlarmOutcome, WriteRefusal};
+use hotpair_core::license::compare;
+use hotpair_core::protocol::{AlarmOutcome, Control, WriteRefusal};
 use hotpair_core::replicator::Now;
 use hotpair_core::value::Value;
 use hotpair_core::wire::HEADER_BYTES;
@@ -81,9 +83,31 @@ impl World {
         }
     }
 
-    fn may_act(&self, node: usize) -> bool {
+    pub fn gate_is_open(&self, node: usize) -> bool {
         let now = self.nodes[node].mono(self.now);
-        self.nodes[node].process.as_ref().is_some_and(|process| process.may_act(now, self.plan.failover_time_ms))
+        self.nodes[node].process.as_ref().is_some_and(|process| process.gate_is_open(now, self.plan.failover_time_ms))
+    }
+
+    pub fn stood_still(&self, node: usize) -> bool {
+        let now = self.nodes[node].mono(self.now);
+        self.nodes[node].process.as_ref().is_some_and(|process| !process.is_fresh(now, self.plan.failover_time_ms))
+    }
+
+    /// A node that leads and was told to stop, or stood still, waits for the word of its arbiter.
+    fn may_act(&self, node: usize) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(|process| !process.alarms.leads()) || self.gate_is_open(node)
+    }
+
+    /// One that was told to lead no more, or not for the moment, keeps a request until the arbiter's word is here.
+    fn may_ask(&mut self, node: usize) -> bool {
+        if self.may_act(node) {
+            return true;
+        }
+        let fresh = !self.stood_still(node);
+        if fresh {
+            self.alarms(node, AlarmInput::Pause);
+        }
+        fresh
     }
 
     pub fn alarms(&mut self, node: usize, input: AlarmInput<'_>) {
@@ -93,7 +117,10 @@ impl World {
         }
         let now = Now { mono: self.nodes[node].mono(self.now), wall: self.nodes[node].wall(self.now) };
         let before = self.before_alarms(node, &input);
+        let begins = matches!(input, AlarmInput::Lead(_) | AlarmInput::Resume);
+        let open = self.gate_is_open(node);
         let Some(process) = &mut self.nodes[node].process else { return };
+        process.alarms.set_fenced(!begins && process.alarms.leads() && !open);
         let effects = process.alarms.handle(&mut process.alarm_table, &process.table, input, now);
         process.ticks_in_vain[2] = if is_tick && effects.is_empty() { process.ticks_in_vain[2] + 1 } else { 0 };
         let (link, lane) = (process.tags_link, process.tags_lane);
@@ -106,7 +133,7 @@ impl World {
                 }
                 AlarmEffect::CloseLane => {
                     self.note(|| format!("{} alarms close the lane", self.nodes[node].name));
-                    self.close_lane(node);
+                    self.mail(node, Mail::CloseLane);
                 }
                 AlarmEffect::ToPeer(message) => self.send_control(node, link, &message),
                 AlarmEffect::Answer { ticket, outcome } => self.request_answered(node, ticket, &outcome),
@@ -132,10 +159,22 @@ impl World {
         self.at(at, Event::Timer(node, boot, 2, at));
     }
 
+    /// What arrives in the mailbox of the alarms.
+    pub fn read_alarms(&mut self, node: usize, input: AlarmInput<'static>) {
+        if let AlarmInput::Forward(forward) = &input
+            && !self.may_ask(node)
+        {
+            let outcome = AlarmOutcome::Refused(unknown_who_runs());
+            let answer = Control::AlarmForwarded { id: forward.id, outcome };
+            let link = self.nodes[node].process.as_ref().and_then(|process| process.tags_link);
+            return self.send_control(node, link, &answer);
+        }
+        self.alarms(node, input);
+    }
+
     pub fn operate(&mut self, node: usize, ticket: u64, request: AlarmRequest) {
-        if !self.may_act(node) {
-            let refusal = WriteRefusal::NotRunning("it is being found out which node runs".into());
-            return self.request_answered(node, ticket, &AlarmOutcome::Refused(refusal));
+        if !self.may_ask(node) {
+            return self.request_answered(node, ticket, &AlarmOutcome::Refused(unknown_who_runs()));
         }
         self.alarms(node, AlarmInput::Request { ticket, request });
     }
@@ -144,8 +183,18 @@ impl World {
         self.after(LOOK_EVERY_US, Event::LookAtPair(node, boot));
         let Some(process) = &self.nodes[node].process else { return };
         if process.alarms.leads() && self.may_act(node) {
-            let lost = process.link.is_none().then(|| Value::String("the link is lost".into()));
-            self.alarms(node, AlarmInput::System(&[(SystemAlarm::PeerLost, lost)]));
+            let view = process.arbiter.view(self.nodes[node].mono(self.now));
+            let authorization = compare(&self.nodes[node].license(), process.peer_license.as_ref()).0;
+            let facts = PairFacts {
+                peer: view.peer.as_ref().map(|peer| peer.status),
+                connected: view.peer.as_ref().is_some_and(|peer| peer.connected),
+                authorization: process.link.is_some().then(|| (authorization, String::new())),
+                faults: view.peer_faults,
+                disk: process.disk_trouble.then(|| "the disk is full".to_owned()),
+                recovery_suspended: view.recovery_suspended,
+                ..PairFacts::default()
+            };
+            self.alarms(node, AlarmInput::System(&conditions(&facts)));
         }
     }
 
@@ -166,17 +215,23 @@ impl World {
             return;
         }
         journal.busy = true;
-        let slow = if self.rng.percent(2) { 10 } else { 1 };
-        let wait = self.rng.range(0, self.plan.disk_us * slow);
+        let slow = if self.chance.percent(2) { 10 } else { 1 };
+        let more = self.nodes[node].disk.slow.map_or(0, |(more, _)| more);
+        let wait = self.chance.range(0, self.plan.disk_us * slow) + more;
         let boot = self.nodes[node].boots;
         self.after(wait, Event::Journal(node, boot));
     }
 
     pub fn journal_done(&mut self, node: usize) {
-        let full = self.nodes[node].disk.full;
         let journal = &mut self.nodes[node].journal;
+        let full = self.nodes[node].disk.full || journal.fails;
         journal.busy = false;
-        match journal.complete(full) {
+        let answer = journal.complete(full);
+        if answer.is_some() {
+            journal.trouble = full;
+            self.watch_disk(node);
+        }
+        match answer {
             Some(JournalAnswer::Stored(result)) => {
                 self.stored_in_journal(node, &result);
                 self.mail(node, Mail::Alarms(AlarmInput::Stored(result)));
@@ -188,6 +243,10 @@ impl World {
         }
         self.journal_goes_on(node);
     }
+}
+
+fn unknown_who_runs() -> WriteRefusal {
+    WriteRefusal::NotRunning("it is being found out which node runs".into())
 }
 
 fn describe(input: &AlarmInput<'_>) -> String {

@@ -36,6 +36,9 @@ pub struct Disk {
     /// Failed, and owed.
     unwritten: Vec<Op>,
     pub full: bool,
+    pub full_until: u64,
+    /// Each operation takes so much longer, until then.
+    pub slow: Option<(u64, u64)>,
     pub trouble: bool,
     pub busy: bool,
     /// Broken on purpose: it answers before it has written.
@@ -43,6 +46,11 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// An empty one in its place.
+    pub fn fresh(&self) -> Self {
+        Self { lies: self.lies, ..Self::default() }
+    }
+
     /// The next attempt ends: these operations are done, or failed.
     pub fn complete(&mut self, rng: &mut Rng) -> (Vec<Op>, bool) {
         let count = if self.queue.is_empty() { 0 } else { rng.range(1, self.queue.len() as u64) as usize };
@@ -76,10 +84,10 @@ impl Disk {
         }
     }
 
-    /// The process is gone. Some of what was under way may have reached the disk all the same.
-    pub fn crash(&mut self, rng: &mut Rng, clean: bool) {
-        if !self.full && (clean || rng.percent(50)) {
-            let count = if clean { self.queue.len() } else { rng.range(0, self.queue.len() as u64) as usize };
+    /// The process is gone. So much of what was under way (percent, from the first on) reached the disk all the same.
+    pub fn crash(&mut self, written: u64) {
+        if !self.full && written > 0 {
+            let count = self.queue.len() * written as usize / 100;
             let ops: Vec<_> = self.queue.drain(..count).collect();
             self.unwritten.extend(ops);
             if !self.lies {

@@ -8,8 +8,6 @@ use hotpair_core::alarm_replication::ReadFor;
 use hotpair_core::alarms::{AlarmEntry, AlarmKey, JournalBatch, JournalFound, PortableShelf, PortableState, Positions};
 use hotpair_core::types::{Epoch, UnixMillis};
 
-use crate::rng::Rng;
-
 pub enum JournalOp {
     Append(JournalBatch),
     Read { purpose: ReadFor, origin: Epoch, from: u64, max: usize },
@@ -29,11 +27,20 @@ pub struct Journal {
     shelves: Vec<PortableShelf>,
     pub queue: VecDeque<JournalOp>,
     pub busy: bool,
+    /// It fails alone, until then.
+    pub fails: bool,
+    pub fails_until: u64,
+    pub trouble: bool,
     /// Broken on purpose: it answers and writes nothing.
     pub lies: bool,
 }
 
 impl Journal {
+    /// An empty one in its place.
+    pub fn fresh(&self) -> Self {
+        Self { lies: self.lies, ..Self::default() }
+    }
+
     /// The first operation that waits is done, or fails.
     pub fn complete(&mut self, full: bool) -> Option<JournalAnswer> {
         let broken = || "the disk is full".to_owned();
@@ -85,15 +92,16 @@ impl Journal {
         Ok(())
     }
 
-    /// The process is gone.
-    pub fn crash(&mut self, rng: &mut Rng, clean: bool, full: bool) {
-        let keeps = !full && (clean || rng.percent(50));
-        for op in std::mem::take(&mut self.queue) {
-            if let (JournalOp::Append(batch), true) = (op, keeps) {
+    /// The process is gone. So much of what was under way (percent, from the first on) reached the disk all the same.
+    pub fn crash(&mut self, written: u64, full: bool) {
+        let count = if full || self.fails { 0 } else { self.queue.len() * written as usize / 100 };
+        for op in std::mem::take(&mut self.queue).into_iter().take(count) {
+            if let JournalOp::Append(batch) = op {
                 let _ = self.append(batch);
             }
         }
         self.busy = false;
+        self.trouble = false;
     }
 
     /// What a process finds that starts now.

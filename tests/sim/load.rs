@@ -1,4 +1,4 @@
-//! What comes from outside: clients that write and press Switch, sources that publish, and everything that fails.
+//! What comes from outside: clients that write and press Switch, sources that publish.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use hotpair_core::arbiter::{Input, SwitchOrder};
 use hotpair_core::invariants;
 use hotpair_core::protocol::{WriteItem, WriteOutcome, WriteRefusal};
 use hotpair_core::quality::Quality;
-use hotpair_core::replicator::{Published, TagInput, WriteOrder};
+use hotpair_core::replicator::{Published, WriteOrder};
 use hotpair_core::types::NodeId;
 use hotpair_core::value::Value;
 
 use crate::alarms::LIMIT;
 use crate::node::Mail;
-use crate::plan::{FAULTS, Fault, KEYS, SOURCES};
+use crate::plan::{KEYS, SOURCES};
 use crate::world::{Event, World};
 
 /// Longer than every time-out and a slow disk together.
@@ -34,7 +34,7 @@ pub struct Load {
     pub operators: crate::operators::Operators,
     /// Not answered yet: at which process, since when.
     pub writes: BTreeMap<u64, (Write, usize, u64, u64)>,
-    orders: BTreeMap<u64, (usize, u64, u64)>,
+    pub orders: BTreeMap<u64, (usize, u64, u64)>,
 }
 
 impl World {
@@ -71,7 +71,7 @@ impl World {
         });
         let order = WriteOrder { ticket, operation: write.operation.clone(), items: items.collect() };
         self.load.writes.insert(ticket, (write, node, self.nodes[node].boots, self.now));
-        self.mail(node, Mail::Tags(TagInput::Write(order)));
+        self.mail(node, Mail::Write(order));
     }
 
     pub fn write_answered(&mut self, node: usize, ticket: u64, outcome: &WriteOutcome) {
@@ -120,7 +120,7 @@ impl World {
             Some(Published { id: catalog.find(path)?, value, quality: Quality::GOOD, time })
         });
         let updates = updates.collect();
-        self.mail(node, Mail::Tags(TagInput::Publish(updates)));
+        self.mail(node, Mail::Publish(updates));
     }
 
     pub fn press_switch(&mut self, node: usize) {
@@ -154,153 +154,9 @@ impl World {
             waiting.push((format!("switch {request}"), *node, *since));
         }
         for (what, node, since) in waiting {
-            if self.nodes[node].works() && !self.nodes[node].disk.full {
+            if self.nodes[node].works() && self.nodes.iter().all(|node| !node.disk.full && node.disk.slow.is_none()) {
                 self.check(invariants::answered(&what, self.now - since, ANSWER_WITHIN_US));
             }
-        }
-    }
-
-    pub fn fault(&mut self) {
-        if self.quiet_since.is_some() {
-            return;
-        }
-        let wait = self.rng.range(1_000, self.plan.fault_every_us * 2);
-        self.after(wait, Event::Fault);
-        let total: u64 = self.plan.weights.iter().sum();
-        if total == 0 {
-            return;
-        }
-        let mut at = self.rng.range(0, total - 1);
-        for (fault, weight) in FAULTS.into_iter().zip(self.plan.weights) {
-            if at < weight {
-                return self.fails(fault);
-            }
-            at -= weight;
-        }
-    }
-
-    fn fails(&mut self, fault: Fault) {
-        let node = self.rng.range(0, 1) as usize;
-        let lasts = self.rng.pick(&[2_000, 60_000, 700_000, 2_500_000, 6_000_000]);
-        self.note(|| format!("--- {fault:?} {} for {} ms", self.nodes[node].name, lasts / 1000));
-        match fault {
-            Fault::Kill | Fault::PowerOff => {
-                if self.nodes[node].process.is_some() {
-                    self.strike(false);
-                    self.down(node, false, fault == Fault::Kill);
-                    self.after(lasts, Event::Boot(node));
-                }
-            }
-            Fault::PowerCut => {
-                self.strike(true);
-                for node in 0..2 {
-                    if self.nodes[node].process.is_some() {
-                        self.down(node, false, false);
-                        let later = self.rng.range(0, lasts);
-                        self.after(later, Event::Boot(node));
-                    }
-                }
-            }
-            Fault::Stop => {
-                self.mail(node, Mail::Arbiter(Input::Shutdown { reason: "maintenance".into() }));
-            }
-            Fault::Pause => {
-                if self.nodes[node].works() {
-                    self.strike(false);
-                    self.nodes[node].paused = true;
-                    self.after(lasts, Event::Continue(node));
-                }
-            }
-            Fault::Cut => {
-                if !self.net.cut {
-                    self.strike(false);
-                    self.net.cut = true;
-                    self.after(lasts, Event::NetHeals);
-                }
-            }
-            Fault::BreakLink | Fault::BreakLane => {
-                self.strike(false);
-                let bulk = fault == Fault::BreakLane;
-                let all = self.net.conns.iter().filter(|(_, c)| c.bulk == bulk && c.open == [true; 2]);
-                for id in all.map(|(id, _)| *id).collect::<Vec<_>>() {
-                    self.break_connection(id);
-                }
-            }
-            Fault::DiskFull => {
-                self.strike(false);
-                self.nodes[node].disk.full = true;
-                self.after(lasts, Event::DiskWorks(node));
-            }
-            Fault::Switch => self.press_switch(node),
-            Fault::Hold => {
-                let ms = self.rng.pick(&[0, 300, 3000]);
-                let hold = Input::Hold { ms, reason: "maintenance".into(), user: "operator".into() };
-                self.mail(node, Mail::Arbiter(hold));
-            }
-            Fault::Faulted => {
-                self.mail(node, Mail::Arbiter(Input::Fault(Some("an actor keeps failing".into()))));
-                self.after(lasts, Event::ClearFault(node));
-            }
-        }
-    }
-
-    /// The process ends. `cleanly`: it waits for its disk. Not `refusing`: its machine is gone too.
-    pub fn down(&mut self, node: usize, cleanly: bool, refusing: bool) {
-        self.note(|| format!("{} is down", self.nodes[node].name));
-        self.oracle_down(node);
-        let n = &mut self.nodes[node];
-        n.disk.crash(&mut self.rng, cleanly);
-        let full = n.disk.full;
-        n.journal.crash(&mut self.rng, cleanly, full);
-        n.process = None;
-        n.paused = false;
-        n.stash.clear();
-        n.machine = refusing;
-        self.ends_die(node, !refusing);
-        self.oracle_survives(node);
-    }
-
-    pub fn go_on(&mut self, node: usize) {
-        if !self.nodes[node].paused {
-            return;
-        }
-        self.note(|| format!("{} goes on", self.nodes[node].name));
-        self.nodes[node].paused = false;
-        for (_, at, _, since) in self.load.writes.values_mut() {
-            if *at == node {
-                *since = self.now;
-            }
-        }
-        for (at, _, since) in self.load.orders.values_mut() {
-            if *at == node {
-                *since = self.now;
-            }
-        }
-        for asked in self.load.operators.waiting.values_mut().filter(|asked| asked.node == node) {
-            asked.since = self.now;
-        }
-        for event in std::mem::take(&mut self.nodes[node].stash) {
-            self.at(self.now, event);
-        }
-        if let Some(process) = &mut self.nodes[node].process {
-            // What arrives from now on stays behind what lay there.
-            process.mailbox_until = process.mailbox_until.map(|until| until.max(self.now));
-        }
-    }
-
-    /// From now on nothing fails.
-    pub fn quiet(&mut self) {
-        self.note(|| "=== from now on nothing fails".into());
-        self.quiet_since = Some(self.now);
-        if self.net.cut {
-            self.net_heals();
-        }
-        for node in 0..2 {
-            self.nodes[node].disk.full = false;
-            self.go_on(node);
-            self.boot(node);
-            self.mail(node, Mail::Arbiter(Input::Fault(None)));
-            self.after(1_000_000, Event::ClearFault(node));
         }
     }
 }

@@ -1,14 +1,19 @@
 //! The deterministic simulation of a pair: the machines of two nodes, on a simulated network, disk and clock, under
 //! faults drawn from a seed. Invariants are checked after every event; when the faults end, the pair must heal.
 //!
-//! `HOTPAIR_SEED=7 cargo test --test sim` repeats seed 7 and prints its last events; `HOTPAIR_SEEDS=1000..9000` runs
-//! these; `HOTPAIR_TRACE=500` prints more of them.
+//! `HOTPAIR_SEED=7 cargo test --test sim` repeats seed 7 and tells of it; `HOTPAIR_FAULTS=3,7:60` leaves all but these of
+//! its faults out (and lets the second last 60 ms); `HOTPAIR_WITHOUT=clients,operators,sources` leaves these out;
+//! `HOTPAIR_SEEDS=1000..9000` runs these seeds; `HOTPAIR_TRACE=500` prints more events.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod alarm_oracle;
 mod alarms;
+mod case;
 mod disk;
+mod failing;
+mod fault;
 mod journal;
+mod link;
 mod load;
 mod net;
 mod node;
@@ -16,44 +21,39 @@ mod operators;
 mod oracle;
 mod plan;
 mod rng;
+mod schedule;
+mod shrink;
 mod trace;
 mod world;
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use world::{Broken, World};
+use case::{Case, Wrong};
+use fault::KINDS;
+use world::Broken;
 
 const SEEDS_IN_CI: Range<u64> = 0..300;
 
 /// What went wrong with a seed, and how many events it took.
 fn run(seed: u64, broken: Option<Broken>) -> (Option<String>, u64) {
-    let mut world = World::new(seed, broken);
-    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let wrong = match outcome {
-        Ok(Ok(())) => None,
-        Ok(Err(violation)) => Some(violation.to_string()),
-        Err(panic) => Some(format!(
-            "PANIC: {}",
-            panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or(panic.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_default()
-        )),
-    };
-    (wrong, world.events)
+    let outcome = Case::of(seed, broken).play();
+    (outcome.wrong.map(|wrong| wrong.to_string()), outcome.events)
 }
 
-fn tell(seed: u64, what: &str) -> String {
+/// The whole story of a run that failed: as it was, and as small as it can be.
+fn tell(case: &Case, wrong: &Wrong) -> String {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let (shrunk, runs) = shrink::shrink(case, wrong.id);
     trace::start_trace();
-    let _ = run(seed, None);
-    let plan = plan::Plan::draw(&mut rng::Rng::new(seed));
+    let now = shrunk.play().wrong.map_or_else(String::new, |wrong| wrong.to_string());
+    std::panic::set_hook(hook);
+    let plan = plan::Plan::draw(&mut rng::Rng::new(case.seed));
     let settings = format!(
-        "{:?}, fast_failover {}, failover {} ms, wait {} ms, switch {} ms, delays {}/{}/{} us",
+        "{:?}, fast_failover {}, failover {} ms, wait {} ms, switch {} ms, delays {}/{}/{} us, projects {:?}",
         plan.recovery,
         plan.fast_failover,
         plan.failover_time_ms,
@@ -61,11 +61,18 @@ fn tell(seed: u64, what: &str) -> String {
         plan.switch_timeout_ms,
         plan.net_us,
         plan.mail_us,
-        plan.disk_us
+        plan.disk_us,
+        plan.project_of
     );
     format!(
-        "{}\nseed {seed}: {what}\nsettings: {settings}\nrepeat it: HOTPAIR_SEED={seed} cargo test --test sim seeds -- --nocapture\n",
-        trace::end_trace().join("\n")
+        "{}\n\nseed {}: {wrong}\nsettings: {settings}\nshrunk in {runs} runs: {now}\n{:?}\n{}\n\nrepeat it as it is: {}\nrepeat \
+         it shrunk:   {}\n",
+        trace::end_trace().join("\n"),
+        case.seed,
+        shrunk.loads,
+        shrunk.schedule,
+        case.command(),
+        shrunk.command(),
     )
 }
 
@@ -84,12 +91,18 @@ fn range() -> Range<u64> {
     }
 }
 
-#[test]
-fn seeds() {
-    let range = range();
+/// What all runs together saw.
+#[derive(Default)]
+struct Sum {
+    events: u64,
+    us: u64,
+    happened: [u64; KINDS.len()],
+    failed: Vec<(u64, Wrong)>,
+}
+
+fn play_all(range: &Range<u64>) -> Sum {
     let next = AtomicU64::new(range.start);
-    let events = AtomicU64::new(0);
-    let failed = Mutex::new(Vec::new());
+    let sum = Mutex::new(Sum::default());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -98,23 +111,40 @@ fn seeds() {
                     if seed >= range.end {
                         return;
                     }
-                    let (wrong, count) = run(seed, None);
-                    events.fetch_add(count, Ordering::Relaxed);
-                    if let Some(what) = wrong {
-                        failed.lock().unwrap().push((seed, what));
+                    let outcome = Case::from_environment(seed).play();
+                    let mut sum = sum.lock().unwrap();
+                    sum.events += outcome.events;
+                    sum.us += outcome.us;
+                    for (all, one) in sum.happened.iter_mut().zip(outcome.happened) {
+                        *all += one;
                     }
+                    sum.failed.extend(outcome.wrong.map(|wrong| (seed, wrong)));
                 }
             });
         }
     });
-    let mut failed = failed.into_inner().unwrap();
-    failed.sort();
-    println!("{} seeds, {} events, {} failed", range.end - range.start, events.into_inner(), failed.len());
-    for (seed, what) in &failed {
-        println!("  seed {seed}: {}", what.chars().take(200).collect::<String>());
+    sum.into_inner().unwrap()
+}
+
+#[test]
+fn seeds() {
+    let range = range();
+    let mut sum = play_all(&range);
+    sum.failed.sort();
+    println!(
+        "{} seeds, {} events, {:.1} simulated hours, {} failed",
+        range.end - range.start,
+        sum.events,
+        sum.us as f64 / 3.6e9,
+        sum.failed.len()
+    );
+    let kinds = KINDS.iter().zip(sum.happened).map(|(kind, count)| format!("{} {count}", kind.name));
+    println!("faults: {}", kinds.collect::<Vec<_>>().join(", "));
+    for (seed, wrong) in &sum.failed {
+        println!("  seed {seed}: {}", wrong.to_string().chars().take(200).collect::<String>());
     }
-    if let Some((seed, what)) = failed.first() {
-        panic!("{}", tell(*seed, what));
+    if let Some((seed, wrong)) = sum.failed.first() {
+        panic!("{}", tell(&Case::from_environment(*seed), wrong));
     }
 }
 
@@ -128,4 +158,21 @@ fn a_disk_that_lies_is_found() {
 #[test]
 fn a_journal_that_lies_is_found() {
     assert!((0..20).any(|seed| run(seed, Some(Broken::Journal)).0.is_some_and(|what| what.contains("ALARM-1"))));
+}
+
+/// What is left of a run that was made smaller fails as the whole one did.
+#[test]
+fn a_run_that_fails_is_made_smaller() {
+    let fails =
+        |seed: &u64| Case::of(*seed, Some(Broken::Disk)).play().wrong.is_some_and(|wrong| wrong.id == "EPOCH-3");
+    let seed = (0..20).filter(fails).max_by_key(|seed| Case::of(*seed, None).schedule.faults.len());
+    let case = Case::of(seed.unwrap(), Some(Broken::Disk));
+    let (shrunk, _) = shrink::shrink(&case, "EPOCH-3");
+    assert_eq!(shrunk.play().wrong.map(|wrong| wrong.id), Some("EPOCH-3"));
+    // Its disk lies whenever it is asked: nothing else need fail.
+    assert_eq!(shrunk.schedule.faults, [], "{}", shrunk.schedule);
+    assert!(!case.schedule.faults.is_empty());
+    // What is printed to repeat it makes the same of what the seed draws.
+    let drawn = schedule::Schedule::draw(case.seed);
+    assert_eq!(drawn.clone().only(&shrunk.schedule.list(&drawn)), shrunk.schedule);
 }

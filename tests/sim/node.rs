@@ -9,14 +9,16 @@ use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Input, Restored, TagFacts}
 use hotpair_core::authority::Availability;
 use hotpair_core::catalog::Catalog;
 use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
-use hotpair_core::protocol::Greeting;
-use hotpair_core::replicator::{Now, Replicator, ReplicatorSettings, TagInput};
+use hotpair_core::protocol::{Control, Greeting, LicenseFacts};
+use hotpair_core::replicator::{Now, Published, Replicator, ReplicatorSettings, TagInput, WriteOrder};
 use hotpair_core::route::data_facts;
 use hotpair_core::tags::TagTable;
 use hotpair_core::types::{Epoch, Millis, Mode, NodeId, UnixMillis};
 
 use crate::disk::Disk;
+use crate::fault::Returns;
 use crate::journal::Journal;
+use crate::link::LinkMail;
 use crate::plan::Plan;
 use crate::world::Event;
 
@@ -39,8 +41,30 @@ pub struct Node {
     pub paused: bool,
     /// What came while it was paused.
     pub stash: VecDeque<Event>,
-    pub mono_offset_ms: u64,
+    steady: Steady,
     pub wall_offset_ms: i64,
+    /// Which project it has, and which licence.
+    pub project: usize,
+    pub licensed: usize,
+    /// How it will be when it is started again.
+    pub returns: Returns,
+}
+
+/// A clock that never goes back, but not at the world's speed.
+#[derive(Clone, Copy)]
+struct Steady {
+    /// It showed this at that moment; both in microseconds.
+    showed: u64,
+    at: u64,
+    /// It runs too fast by so many millionths.
+    ppm: i64,
+}
+
+impl Steady {
+    fn us(self, now: u64) -> u64 {
+        let passed = (now - self.at) * 1_000_000u64.saturating_add_signed(self.ppm) / 1_000_000;
+        self.showed + passed
+    }
 }
 
 pub struct Process {
@@ -60,38 +84,74 @@ pub struct Process {
     pub link: Option<u64>,
     pub arbiter_link: Option<u64>,
     pub tags_link: Option<u64>,
-    pub lane: Option<u64>,
     pub tags_lane: Option<u64>,
-    /// A connection of which the greeting is under way, and since when.
-    pub greeting: Option<(u64, u64, Option<Box<Greeting>>)>,
-    /// Its last connection was lost: a refused one proves something.
-    pub lost: bool,
-    /// When the last message of each mailbox will be read.
-    pub mailbox_until: [u64; 3],
+    /// The last control connection that was taken, and who is at its other end.
+    pub generation: u64,
+    pub peer: Option<NodeId>,
+    /// Connections of which the greeting is under way.
+    pub attempts: Vec<Attempt>,
+    /// Those that passed it, and what came on them before PeerLink took them.
+    pub passed: Vec<u64>,
+    pub early: Vec<(u64, Control)>,
+    /// Number of the present endless attempt; its next pause.
+    pub seeking: u64,
+    pub pause_us: u64,
+    /// The peer's address for proofs of death answered once.
+    pub alive_at: bool,
+    pub peer_license: Option<LicenseFacts>,
+    /// What lies in each mailbox, and when the last message will be read.
+    pub mailboxes: [VecDeque<Mail>; MAILBOXES],
+    pub mailbox_until: [u64; MAILBOXES],
+    /// An actor that panicked reads nothing until then.
+    pub dead_until: [u64; MAILBOXES],
+    /// It will panic over the next message, and be dead for so long.
+    pub dies_over_next: [Option<u64>; MAILBOXES],
+    pub disk_trouble: bool,
+    /// Number of the chain of pings that goes on.
+    pub pings: u64,
     pub timer_at: [Option<u64>; 3],
     pub ticks_in_vain: [u32; 3],
 }
+
+/// A connection of which the greeting is under way.
+pub struct Attempt {
+    pub conn: u64,
+    /// Of the endless attempt that it belongs to.
+    pub token: Option<u64>,
+    pub theirs: Option<Box<Greeting>>,
+}
+
+/// Arbiter, tags, alarms, link, heartbeat.
+pub const MAILBOXES: usize = 5;
 
 /// What lies in a mailbox.
 pub enum Mail {
     Arbiter(Input),
     ArbiterUp(u64, Box<Greeting>),
-    ArbiterDown(u64),
+    ArbiterDown,
     Tags(TagInput<'static>),
+    Write(WriteOrder),
+    Publish(Vec<Published>),
     TagsUp(u64),
     TagsDown,
-    LaneUp(u64),
-    LaneDown,
+    OpenLane(u64),
+    LaneEnded(u64),
+    CloseLane,
     Frame(u64, Vec<u8>),
     Alarms(AlarmInput<'static>),
     Operate(u64, AlarmRequest),
+    Link(LinkMail),
+    Beat(Control),
+    LinkChanged(bool),
 }
 
 impl Mail {
     pub fn place(&self) -> usize {
         match self {
-            Self::Arbiter(_) | Self::ArbiterUp(..) | Self::ArbiterDown(_) => 0,
+            Self::Arbiter(_) | Self::ArbiterUp(..) | Self::ArbiterDown => 0,
             Self::Alarms(_) | Self::Operate(..) => 2,
+            Self::Link(_) => 3,
+            Self::Beat(_) | Self::LinkChanged(_) => 4,
             _ => 1,
         }
     }
@@ -103,9 +163,13 @@ impl Process {
         data_facts(self.replicator.facts(&self.table), self.alarms.facts())
     }
 
-    /// A node that leads and was told to stop, or stood still, waits for the word of its arbiter.
-    pub fn may_act(&self, now: Millis, failover_time_ms: u64) -> bool {
-        !self.alarms.leads() || self.gate && now.since(self.beat) < failover_time_ms
+    /// Its own heart beats.
+    pub fn is_fresh(&self, now: Millis, failover_time_ms: u64) -> bool {
+        now.since(self.beat) < failover_time_ms
+    }
+
+    pub fn gate_is_open(&self, now: Millis, failover_time_ms: u64) -> bool {
+        self.gate && self.is_fresh(now, failover_time_ms)
     }
 }
 
@@ -116,8 +180,8 @@ impl Node {
             id: NodeId(0xA0 + index as u64),
             name: ["Master", "Backup"][index],
             mode,
-            catalog: plan.catalogs[index].clone(),
-            alarm_list: plan.alarm_lists[index].clone(),
+            catalog: plan.projects[plan.project_of[index]].catalog.clone(),
+            alarm_list: plan.projects[plan.project_of[index]].alarms.clone(),
             disk: Disk::default(),
             journal: Journal::default(),
             machine: false,
@@ -125,18 +189,52 @@ impl Node {
             process: None,
             paused: false,
             stash: VecDeque::new(),
-            mono_offset_ms: plan.mono_offset_ms[index],
+            steady: Steady { showed: plan.mono_offset_ms[index] * 1000, at: 0, ppm: 0 },
             wall_offset_ms: plan.wall_offset_ms[index],
+            project: plan.project_of[index],
+            licensed: 0,
+            returns: Returns::AsItWas,
         }
     }
 
     pub fn mono(&self, now_us: u64) -> Millis {
-        Millis(now_us / 1000 + self.mono_offset_ms)
+        Millis(self.steady.us(now_us) / 1000)
     }
 
     /// When this node's clock shows `at`.
     pub fn moment(&self, at: Millis) -> u64 {
-        at.0.saturating_sub(self.mono_offset_ms).saturating_mul(1000)
+        let Steady { showed, at: since, ppm } = self.steady;
+        let speed = u128::from(1_000_000u64.saturating_add_signed(ppm));
+        let wanted = u128::from(at.0.saturating_mul(1000).saturating_sub(showed)) * 1_000_000;
+        since.saturating_add(u64::try_from(wanted.div_ceil(speed)).unwrap_or(u64::MAX))
+    }
+
+    /// From now on its steady clock runs at this speed.
+    pub fn drift(&mut self, ppm: i64, now_us: u64) {
+        self.steady = Steady { showed: self.steady.us(now_us), at: now_us, ppm };
+    }
+
+    pub fn license(&self) -> LicenseFacts {
+        let modules = if self.licensed == 0 { vec!["history".to_owned()] } else { Vec::new() };
+        LicenseFacts { modules, invalid: String::new() }
+    }
+
+    /// It will start with what it did not have before.
+    pub fn change(&mut self, returns: Returns, plan: &Plan) {
+        match returns {
+            Returns::AsItWas => {}
+            Returns::WithoutDisk => {
+                // The new disk draws a new identity.
+                self.id.0 += 2;
+                (self.disk, self.journal) = (self.disk.fresh(), self.journal.fresh());
+            }
+            Returns::WithOtherProject => {
+                self.project = 1 - self.project;
+                self.catalog = plan.projects[self.project].catalog.clone();
+                self.alarm_list = plan.projects[self.project].alarms.clone();
+            }
+            Returns::WithOtherLicense => self.licensed = 1 - self.licensed,
+        }
     }
 
     pub fn wall(&self, now_us: u64) -> UnixMillis {
@@ -209,11 +307,22 @@ impl Node {
             link: None,
             arbiter_link: None,
             tags_link: None,
-            lane: None,
             tags_lane: None,
-            greeting: None,
-            lost: false,
-            mailbox_until: [0; 3],
+            generation: 0,
+            peer: None,
+            attempts: Vec::new(),
+            passed: Vec::new(),
+            early: Vec::new(),
+            seeking: 0,
+            pause_us: 0,
+            alive_at: false,
+            peer_license: None,
+            mailboxes: Default::default(),
+            mailbox_until: [0; MAILBOXES],
+            dead_until: [0; MAILBOXES],
+            dies_over_next: [None; MAILBOXES],
+            disk_trouble: false,
+            pings: 0,
             timer_at: [None; 3],
             ticks_in_vain: [0; 3],
         });

@@ -16,6 +16,8 @@ use crate::plan::{KEYS, Plan};
 use crate::world::{Event, World};
 
 const HEAL_WITHIN_US: u64 = 40_000_000;
+/// An exchange over a network that is slow takes so much longer at most.
+const MAX_SLOW_US: u64 = 4_000_000;
 
 pub struct Oracle {
     exchange_us: u64,
@@ -82,7 +84,7 @@ impl World {
         let (Some(a), Some(b)) = (&one.process, &other.process) else { return false };
         let sound = |conn| self.net.conns.get(conn).is_some_and(crate::net::Conn::is_sound);
         let linked = a.link == b.link && a.link.as_ref().is_some_and(sound);
-        linked && !self.net.cut && one.works() && other.works()
+        linked && !self.net.is_cut() && one.works() && other.works()
     }
 
     /// A failure happens. `both`: what is not on disk does not outlive it.
@@ -264,6 +266,12 @@ impl World {
         }
     }
 
+    /// A node comes back with an empty disk: it is another one.
+    pub fn oracle_loses_disk(&mut self, node: usize) {
+        self.oracle.greatest_led[node] = 0;
+        self.alarms_lose_disk(node);
+    }
+
     /// Before a process is gone: what only it had may be lost.
     pub fn oracle_down(&mut self, node: usize) {
         let there = self.values(1 - node);
@@ -295,10 +303,12 @@ impl World {
             return;
         };
         let linked = a.arbiter_link.is_some() && a.arbiter_link == b.arbiter_link && a.link == b.link;
-        let open = !self.net.cut && !one.paused && !other.paused && linked && a.link == a.arbiter_link;
+        let open = !self.net.is_cut() && !one.paused && !other.paused && linked && a.link == a.arbiter_link;
         if open && a.replicator.leads() && b.replicator.leads() {
             let since = *self.oracle.both_lead_since.get_or_insert(self.now);
-            return self.check(invariants::one_leads(self.now - since, self.oracle.exchange_us));
+            let slow = self.net.worst_us() > 0 || self.net.slow_until + self.oracle.exchange_us > since;
+            let exchange = self.oracle.exchange_us + if slow { MAX_SLOW_US } else { 0 };
+            return self.check(invariants::one_leads(self.now - since, exchange));
         }
         self.oracle.both_lead_since = None;
         let lanes = a.tags_lane.is_some() && a.tags_lane == b.tags_lane && self.net.lane_packets == 0;

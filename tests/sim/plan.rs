@@ -1,4 +1,4 @@
-//! What a seed decides beforehand: settings, delays, tags, and which faults come how often.
+//! What a seed decides beforehand: settings, delays, tags and alarms.
 
 use std::sync::Arc;
 
@@ -9,36 +9,12 @@ use hotpair_core::value::{Value, ValueType};
 
 use crate::rng::Rng;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    Kill,
-    PowerOff,
-    PowerCut,
-    Stop,
-    Pause,
-    Cut,
-    BreakLink,
-    BreakLane,
-    DiskFull,
-    Switch,
-    Hold,
-    Faulted,
+/// Tags and alarms.
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub catalog: Arc<Catalog>,
+    pub alarms: Arc<AlarmList>,
 }
-
-pub const FAULTS: [Fault; 12] = [
-    Fault::Kill,
-    Fault::PowerOff,
-    Fault::PowerCut,
-    Fault::Stop,
-    Fault::Pause,
-    Fault::Cut,
-    Fault::BreakLink,
-    Fault::BreakLane,
-    Fault::DiskFull,
-    Fault::Switch,
-    Fault::Hold,
-    Fault::Faulted,
-];
 
 #[derive(Debug)]
 pub struct Plan {
@@ -56,11 +32,9 @@ pub struct Plan {
     pub mail_us: u64,
     pub disk_us: u64,
     pub write_every_us: u64,
-    pub fault_every_us: u64,
-    pub faults_end_us: u64,
-    pub weights: [u64; FAULTS.len()],
-    pub catalogs: [Arc<Catalog>; 2],
-    pub alarm_lists: [Arc<AlarmList>; 2],
+    pub projects: [Project; 2],
+    /// Which of them each node has at first.
+    pub project_of: [usize; 2],
     /// An operator does something this often; in microseconds.
     pub operate_every_us: u64,
     /// How often writes go beyond the limits, or come back.
@@ -73,12 +47,7 @@ pub struct Plan {
 
 impl Plan {
     pub fn draw(rng: &mut Rng) -> Self {
-        let mut weights = [0; FAULTS.len()];
-        for weight in &mut weights {
-            *weight = if rng.percent(50) { 0 } else { rng.range(1, 5) };
-        }
         let failover_time_ms = rng.pick(&[500, 1000, 2000]);
-        let catalogs = catalogs(rng);
         let rate = rng.pick(&[0, 1, 1, 2]);
         Self {
             recovery: rng.pick(&[RecoveryMode::Automatic, RecoveryMode::Manual]),
@@ -93,11 +62,11 @@ impl Plan {
             mail_us: rng.pick(&[0, 100, 3_000]),
             disk_us: rng.pick(&[100, 5_000, 80_000]),
             write_every_us: rng.pick(&[5_000, 30_000, 150_000]),
-            fault_every_us: rng.pick(&[300_000, 1_500_000, 4_000_000]),
-            faults_end_us: rng.range(4, 16) * 1_000_000,
-            weights,
-            alarm_lists: [0, 1].map(|node| crate::alarms::list(&catalogs[node], rate > 0)),
-            catalogs,
+            projects: catalogs().map(|catalog| {
+                let alarms = crate::alarms::list(&catalog, rate > 0);
+                Project { catalog, alarms }
+            }),
+            project_of: [0, usize::from(rng.percent(25))],
             operate_every_us: [1_000_000, 300_000, 40_000][rate],
             flip_percent: [0, 10, 40][rate],
             stale_after_ms: rng.pick(&[None, None, Some(400), Some(3000)]),
@@ -121,7 +90,8 @@ fn tag(path: &str, value_type: ValueType, writable: bool, retain: bool) -> TagDe
 pub const KEYS: [&str; 4] = ["Plant/A", "Plant/B", "Plant/RetainedC", "Plant/RetainedD"];
 pub const SOURCES: [&str; 4] = ["Source/Level", "Source/Total", "Source/Mode", "Source/Pump"];
 
-fn catalogs(rng: &mut Rng) -> [Arc<Catalog>; 2] {
+/// Both have the keys and the sources. What else they have, and in which order, differs.
+fn catalogs() -> [Arc<Catalog>; 2] {
     let mut tags: Vec<_> =
         KEYS.iter().map(|path| tag(path, ValueType::Int64, true, path.contains("Retained"))).collect();
     tags.push(tag(SOURCES[0], ValueType::Float64, false, false));
@@ -129,12 +99,10 @@ fn catalogs(rng: &mut Rng) -> [Arc<Catalog>; 2] {
     tags.push(tag(SOURCES[2], ValueType::String, false, false));
     tags.push(tag(SOURCES[3], ValueType::Bool, false, false));
     let mut other = tags.clone();
-    if rng.percent(25) {
-        other.reverse();
-        other.insert(0, tag("Only/There", ValueType::Int64, true, true));
-        tags.push(tag("Only/Here", ValueType::Int64, true, true));
-        tags.push(tag("Both/Types", ValueType::Int64, true, false));
-        other.push(tag("Both/Types", ValueType::Bool, true, false));
-    }
+    other.reverse();
+    other.insert(0, tag("Only/There", ValueType::Int64, true, true));
+    tags.push(tag("Only/Here", ValueType::Int64, true, true));
+    tags.push(tag("Both/Types", ValueType::Int64, true, false));
+    other.push(tag("Both/Types", ValueType::Bool, true, false));
     [Arc::new(Catalog::new(tags).unwrap()), Arc::new(Catalog::new(other).unwrap())]
 }

@@ -6,28 +6,39 @@ use hotpair_core::alarm_replication::AlarmInput;
 use hotpair_core::arbiter::Input;
 use hotpair_core::failure_detector::Noticed;
 use hotpair_core::invariants::{self, Violation};
-use hotpair_core::replicator::{Now, TagEffect, TagInput};
+use hotpair_core::protocol::{Control, WriteOutcome, WriteRefusal};
+use hotpair_core::replicator::{Now, TagEffect, TagInput, WriteOrder};
 use hotpair_core::route::{Routed, alarms_hear, quiesced, route};
 
 use crate::alarm_oracle::AlarmOracle;
+use crate::case::{Case, Loads};
 use crate::disk::Op;
+use crate::fault::KINDS;
+use crate::link::LinkMail;
 use crate::load::Load;
 use crate::net::{Net, Packet};
 use crate::node::{Mail, Node, PING_RATE_MS};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::schedule::Schedule;
 use crate::trace::{brief, describe, describe_frame};
+
+const LOOK_AT_DISK_US: u64 = 100_000;
 
 /// Something that will happen. `(node, boot)`: only if that process is still there.
 pub enum Event {
-    Mail(usize, u64, Mail),
+    /// The next message of a mailbox is read.
+    Mail(usize, u64, usize),
     Timer(usize, u64, usize, u64),
-    Ping(usize, u64),
+    Ping(usize, u64, u64),
+    ActorWorks(usize, u64, usize),
     Disk(usize, u64),
-    Dial(usize, u64),
-    LaneDial(usize, u64),
-    Probe(usize, u64),
+    LookAtDisk(usize, u64),
+    Dial(usize, u64, u64),
+    GreetingTimeout(usize, u64, u64),
+    LaneDial(usize, u64, u64),
+    Probe(usize, u64, u64),
     Source(usize, u64),
     Journal(usize, u64),
     LookAtPair(usize, u64),
@@ -36,7 +47,7 @@ pub enum Event {
     Packet(u64, usize, Packet),
     Client,
     Repeat(usize, crate::load::Write),
-    Fault,
+    Fault(usize),
     Boot(usize),
     Continue(usize),
     NetHeals,
@@ -56,8 +67,15 @@ pub enum Broken {
 }
 
 pub struct World {
+    /// What clients, operators and sources do.
     pub rng: Rng,
+    /// How long everything takes.
+    pub chance: Rng,
     pub plan: Plan,
+    pub schedule: Schedule,
+    pub loads: Loads,
+    /// How many faults of each kind happened.
+    pub happened: [u64; KINDS.len()],
     pub now: u64,
     count: u64,
     pub queue: BTreeMap<(u64, u64), Event>,
@@ -72,19 +90,23 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, broken: Option<Broken>) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(case: &Case) -> Self {
+        let mut rng = Rng::new(case.seed);
         let plan = Plan::draw(&mut rng);
         let mut nodes = [Node::new(0, &plan), Node::new(1, &plan)];
         for node in &mut nodes {
-            node.disk.lies = broken == Some(Broken::Disk);
-            node.journal.lies = broken == Some(Broken::Journal);
+            node.disk.lies = case.broken == Some(Broken::Disk);
+            node.journal.lies = case.broken == Some(Broken::Journal);
         }
         Self {
             oracle: Oracle::new(&plan),
             alarm_oracle: AlarmOracle::default(),
             rng,
+            chance: Rng::new(case.seed ^ 0xC4A_9CE),
             plan,
+            schedule: case.schedule.clone(),
+            loads: case.loads,
+            happened: [0; KINDS.len()],
             now: 0,
             count: 0,
             queue: BTreeMap::new(),
@@ -103,11 +125,17 @@ impl World {
             let at = self.rng.pick(&[0, 5_000, 600_000, 2_000_000]);
             self.at(at, Event::Boot(index));
         }
-        self.at(100_000, Event::Client);
-        self.at(100_000, Event::Operator);
-        self.at(1_500_000, Event::Fault);
+        if self.loads.clients {
+            self.at(100_000, Event::Client);
+        }
+        if self.loads.operators {
+            self.at(100_000, Event::Operator);
+        }
+        for place in 0..self.schedule.faults.len() {
+            self.at(self.schedule.faults[place].at, Event::Fault(place));
+        }
         self.at(500_000, Event::Look);
-        self.at(self.plan.faults_end_us, Event::Quiet);
+        self.at(self.schedule.ends, Event::Quiet);
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.events += 1;
@@ -143,11 +171,14 @@ impl World {
         match event {
             Event::Mail(node, boot, _)
             | Event::Timer(node, boot, ..)
-            | Event::Ping(node, boot)
+            | Event::Ping(node, boot, _)
+            | Event::ActorWorks(node, boot, _)
             | Event::Disk(node, boot)
-            | Event::Dial(node, boot)
-            | Event::LaneDial(node, boot)
-            | Event::Probe(node, boot)
+            | Event::LookAtDisk(node, boot)
+            | Event::Dial(node, boot, _)
+            | Event::GreetingTimeout(node, boot, _)
+            | Event::LaneDial(node, boot, _)
+            | Event::Probe(node, boot, _)
             | Event::Source(node, boot)
             | Event::Journal(node, boot)
             | Event::LookAtPair(node, boot) => Some((*node, Some(*boot))),
@@ -168,13 +199,16 @@ impl World {
             }
         }
         match event {
-            Event::Mail(node, _, mail) => self.read_mail(node, mail),
+            Event::Mail(node, boot, place) => self.read_mailbox(node, boot, place),
             Event::Timer(node, _, place, at) => self.timer(node, place, at),
-            Event::Ping(node, boot) => self.ping(node, boot),
+            Event::Ping(node, boot, chain) => self.ping(node, boot, chain),
+            Event::ActorWorks(node, _, place) => self.actor_works(node, place),
             Event::Disk(node, _) => self.disk_done(node),
-            Event::Dial(node, _) => self.dial(node),
-            Event::LaneDial(node, _) => self.dial_lane(node),
-            Event::Probe(node, _) => self.probe(node),
+            Event::LookAtDisk(node, _) => self.look_at_disk(node),
+            Event::Dial(node, _, token) => self.dial(node, token),
+            Event::GreetingTimeout(node, _, conn) => self.greeting_failed(node, conn, 0),
+            Event::LaneDial(node, _, session) => self.dial_lane(node, session),
+            Event::Probe(node, _, token) => self.probe(node, token),
             Event::Source(node, _) => self.source(node),
             Event::Journal(node, _) => self.journal_done(node),
             Event::LookAtPair(node, boot) => self.look_at_pair(node, boot),
@@ -183,11 +217,11 @@ impl World {
             Event::Packet(conn, to, packet) => self.packet(conn, to, packet),
             Event::Client => self.client(),
             Event::Repeat(node, write) => self.send_write(node, write),
-            Event::Fault => self.fault(),
+            Event::Fault(place) => self.fault(place),
             Event::Boot(node) => self.boot(node),
             Event::Continue(node) => self.go_on(node),
             Event::NetHeals => self.net_heals(),
-            Event::DiskWorks(node) => self.nodes[node].disk.full = false,
+            Event::DiskWorks(node) => self.disk_works(node),
             Event::ClearFault(node) => self.mail(node, Mail::Arbiter(Input::Fault(None))),
             Event::Quiet => self.quiet(),
             Event::Look => self.look(),
@@ -203,22 +237,38 @@ impl World {
         self.note(|| format!("{} starts", self.nodes[node].name));
         self.reset_connections_of_the_dead(node);
         self.mail(node, Mail::Arbiter(Input::Start));
-        self.after(0, Event::Ping(node, boot));
-        let soon = self.rng.range(0, 20_000);
-        self.after(soon, if node == 1 { Event::Dial(node, boot) } else { Event::Probe(node, boot) });
-        self.after(50_000, Event::Source(node, boot));
+        self.after(0, Event::Ping(node, boot, 0));
+        self.seek(node);
+        if self.loads.sources {
+            self.after(50_000, Event::Source(node, boot));
+        }
         self.after(0, Event::LookAtPair(node, boot));
     }
 
     /// Puts a message into a mailbox of this node: each is read in order.
     pub fn mail(&mut self, node: usize, mail: Mail) {
-        let delay = self.rng.range(0, self.plan.mail_us);
+        let delay = self.chance.range(0, self.plan.mail_us);
         let now = self.now;
         let Some(process) = &mut self.nodes[node].process else { return };
-        let until = &mut process.mailbox_until[mail.place()];
+        let place = mail.place();
+        let until = &mut process.mailbox_until[place];
         *until = (*until).max(now + delay);
         let (at, boot) = (*until, process.boot);
-        self.at(at, Event::Mail(node, boot, mail));
+        process.mailboxes[place].push_back(mail);
+        self.at(at, Event::Mail(node, boot, place));
+    }
+
+    fn read_mailbox(&mut self, node: usize, boot: u64, place: usize) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let dead_until = process.dead_until[place];
+        if dead_until > self.now {
+            return self.at(dead_until, Event::Mail(node, boot, place));
+        }
+        let Some(mail) = process.mailboxes[place].pop_front() else { return };
+        if let Some(lasts) = process.dies_over_next[place].take() {
+            return self.dies_over(node, &mail, lasts);
+        }
+        self.read_mail(node, mail);
     }
 
     fn read_mail(&mut self, node: usize, mail: Mail) {
@@ -229,40 +279,65 @@ impl World {
                 process.arbiter_link = Some(conn);
                 self.arbiter(node, Input::LinkUp(greeting));
             }
-            Mail::ArbiterDown(conn) => {
-                if process.arbiter_link == Some(conn) {
-                    process.arbiter_link = None;
-                }
+            Mail::ArbiterDown => {
+                process.arbiter_link = None;
                 self.arbiter(node, Input::LinkDown);
             }
             Mail::Tags(input) => self.tags(node, input),
+            Mail::Write(order) => self.read_write(node, order),
+            Mail::Publish(updates) => {
+                if self.gate_is_open(node) {
+                    self.tags(node, TagInput::Publish(updates));
+                }
+            }
             Mail::TagsUp(conn) => {
                 process.tags_link = Some(conn);
                 self.tags(node, TagInput::LinkUp);
             }
             Mail::TagsDown => {
                 process.tags_link = None;
+                self.close_lane(node, None);
                 self.tags(node, TagInput::LinkDown);
             }
-            Mail::LaneUp(conn) => {
-                process.tags_lane = Some(conn);
-                self.tags(node, TagInput::LaneUp);
-            }
-            Mail::LaneDown => {
-                process.tags_lane = None;
-                self.tags(node, TagInput::LaneDown);
-            }
-            Mail::Alarms(input) => self.alarms(node, input),
+            Mail::OpenLane(conn) => self.open_lane(node, conn),
+            Mail::LaneEnded(conn) => self.close_lane(node, Some(conn)),
+            Mail::CloseLane => self.close_lane(node, None),
+            Mail::Alarms(input) => self.read_alarms(node, input),
             Mail::Operate(ticket, request) => self.operate(node, ticket, request),
             Mail::Frame(conn, frame) => {
                 if process.tags_lane == Some(conn) {
                     self.frame(node, &frame);
                 }
             }
+            Mail::Link(mail) => self.read_link_mail(node, mail),
+            Mail::Beat(ping) => self.beat(node, ping),
+            Mail::LinkChanged(up) => {
+                let now = self.nodes[node].mono(self.now);
+                let Some(process) = &mut self.nodes[node].process else { return };
+                if up {
+                    let noticed = process.detector.link_up(now);
+                    self.noticed(node, noticed);
+                } else {
+                    process.detector.link_down();
+                }
+            }
         }
     }
 
-    fn arbiter(&mut self, node: usize, input: Input) {
+    fn read_write(&mut self, node: usize, order: WriteOrder) {
+        if self.stood_still(node) {
+            let refusal = WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into());
+            return self.write_answered(node, order.ticket, &WriteOutcome::Refused(refusal));
+        }
+        let leads = self.nodes[node].process.as_ref().is_some_and(|process| process.replicator.is_leading());
+        if leads && !self.gate_is_open(node) {
+            // The arbiter closed the gate, or the heartbeat for it, and its word is still on the way.
+            self.tags(node, TagInput::Quiesce);
+        }
+        self.tags(node, TagInput::Write(order));
+    }
+
+    pub fn arbiter(&mut self, node: usize, input: Input) {
         let is_tick = matches!(input, Input::Tick);
         if !is_tick {
             self.note(|| format!("{} arbiter <- {}", self.nodes[node].name, brief(&format!("{input:?}"))));
@@ -283,7 +358,7 @@ impl World {
                     self.mail(node, Mail::Tags(input));
                 }
                 Routed::Peer(message) => self.send_control(node, link, &message),
-                Routed::DropLink => self.drop_link(node),
+                Routed::DropLink => self.mail(node, Mail::Link(LinkMail::Drop)),
                 Routed::Disk { ticket, lineage, reserved, last_counter } => {
                     self.store(node, Op::Tenure { ticket, lineage, reserved, last_counter });
                 }
@@ -291,8 +366,8 @@ impl World {
                 Routed::Events(_) => {}
                 Routed::Exit => {
                     self.strike(false);
-                    self.down(node, true, true);
-                    let later = self.rng.pick(&[5_000, 500_000, 3_000_000]);
+                    self.down(node, 100, true);
+                    let later = self.chance.pick(&[5_000, 500_000, 3_000_000]);
                     self.after(later, Event::Boot(node));
                     return;
                 }
@@ -380,7 +455,7 @@ impl World {
                     self.note(|| format!("{} tags -> lane {}", self.nodes[node].name, describe_frame(&frame)));
                     self.send_lane(node, lane, frame);
                 }
-                TagEffect::CloseLane => self.close_lane(node),
+                TagEffect::CloseLane => self.close_lane(node, None),
                 TagEffect::Changed(changes) => self.alarms(node, AlarmInput::Changed(&changes)),
                 TagEffect::ToPeer(message) => self.send_control(node, link, &message),
                 TagEffect::Answer { ticket, outcome } => self.write_answered(node, ticket, &outcome),
@@ -395,15 +470,42 @@ impl World {
         self.set_timer(node, 1);
     }
 
-    fn ping(&mut self, node: usize, boot: u64) {
-        self.after(PING_RATE_MS * 1000, Event::Ping(node, boot));
+    pub fn ping(&mut self, node: usize, boot: u64, chain: u64) {
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
-        process.beat = now;
+        if process.pings != chain {
+            return;
+        }
         let (number, noticed) = process.detector.tick(now);
+        // Before the gate opens again, the arbiter must know that this node stood still.
+        let failover = self.plan.failover_time_ms;
+        if noticed.iter().any(|noticed| matches!(noticed, Noticed::Stalled { for_ms } if *for_ms >= failover)) {
+            process.gate = false;
+        }
         let link = process.link;
         self.noticed(node, noticed);
-        self.send_control(node, link, &hotpair_core::protocol::Control::Ping { number, stalled_ms: 0 });
+        if let Some(process) = &mut self.nodes[node].process {
+            process.beat = now;
+        }
+        self.send_control(node, link, &Control::Ping { number, stalled_ms: 0 });
+        let next = self.nodes[node].moment(now.plus(PING_RATE_MS));
+        self.at(next, Event::Ping(node, boot, chain));
+    }
+
+    fn beat(&mut self, node: usize, ping: Control) {
+        let now = self.nodes[node].mono(self.now);
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let noticed = match ping {
+            Control::Ping { number, stalled_ms } => {
+                let link = process.link;
+                let noticed = process.detector.alive(stalled_ms, now);
+                self.send_control(node, link, &Control::Pong { number, stalled_ms: 0 });
+                noticed
+            }
+            Control::Pong { number, stalled_ms } => process.detector.pong(number, stalled_ms, now),
+            _ => return,
+        };
+        self.noticed(node, noticed);
     }
 
     pub fn noticed(&mut self, node: usize, noticed: Vec<Noticed>) {
@@ -432,7 +534,8 @@ impl World {
         }
         disk.busy = true;
         // One that fails tries again by itself.
-        let wait = if disk.queue.is_empty() { 500_000 } else { self.rng.range(0, self.plan.disk_us) };
+        let more = disk.slow.map_or(0, |(more, _)| more);
+        let wait = more + if disk.queue.is_empty() { 500_000 } else { self.chance.range(0, self.plan.disk_us) };
         let boot = self.nodes[node].boots;
         self.after(wait, Event::Disk(node, boot));
     }
@@ -440,8 +543,7 @@ impl World {
     fn disk_done(&mut self, node: usize) {
         let disk = &mut self.nodes[node].disk;
         disk.busy = false;
-        let (ops, ok) = disk.complete(&mut self.rng);
-        let changed = disk.trouble == ok;
+        let (ops, ok) = disk.complete(&mut self.chance);
         disk.trouble = !ok;
         for op in ops {
             let why = || "the disk is full".to_owned();
@@ -454,9 +556,26 @@ impl World {
             };
             self.mail(node, mail);
         }
-        if changed {
-            self.mail(node, Mail::Arbiter(Input::Disk((!ok).then(|| "the disk is full".to_owned()))));
-        }
+        self.watch_disk(node);
         self.disk_goes_on(node);
+    }
+
+    /// The supervisor looks at both disks now and then.
+    pub fn watch_disk(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        let Some(process) = &n.process else { return };
+        if process.disk_trouble != (n.disk.trouble || n.journal.trouble) {
+            let soon = self.chance.range(0, LOOK_AT_DISK_US);
+            self.after(soon, Event::LookAtDisk(node, n.boots));
+        }
+    }
+
+    fn look_at_disk(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        let trouble = n.disk.trouble || n.journal.trouble;
+        let Some(process) = &mut n.process else { return };
+        if std::mem::replace(&mut process.disk_trouble, trouble) != trouble {
+            self.mail(node, Mail::Arbiter(Input::Disk(trouble.then(|| "the disk is full".to_owned()))));
+        }
     }
 }
