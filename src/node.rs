@@ -17,6 +17,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use hotpair_actors::host::Host;
 use hotpair_actors::shared::{Disks, Found, FoundAlarms, HttpAt, Settings, Shared};
 use hotpair_actors::supervisor;
 use hotpair_core::protocol::LicenseFacts;
@@ -105,7 +106,8 @@ impl Node {
         });
         let report_files = divergence::ReportFiles::default();
         let on_report = Box::new(move |report: &_| report_files.file(report));
-        let shared = Shared::new(settings, project.catalog.clone(), found, disks, listener, on_event, on_report);
+        let host = Host::of_process(listener);
+        let shared = Shared::new(settings, project.catalog.clone(), found, disks, host, on_event, on_report);
         let runners = feed::prepare(&config, &project, &shared)?;
         let thread = run_actors(shared.clone()).await?;
         let handle = NodeHandle::new(config, shared, (storage, journal), runners, thread, hooks);

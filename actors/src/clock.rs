@@ -11,12 +11,19 @@ use tokio::time::Instant;
 pub struct Clock {
     origin: Instant,
     started: UnixMillis,
+    /// The wall clock goes with the monotonic one; else it is the machine's, which somebody may set.
+    steady: bool,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { origin: Instant::now(), started: wall() }
+        Self { origin: Instant::now(), started: wall(), steady: false }
+    }
+
+    /// A clock that starts now, at that time of the wall clock, and is never set: for tests on paused time.
+    pub fn steady(started: UnixMillis) -> Self {
+        Self { origin: Instant::now(), started, steady: true }
     }
 
     /// Monotonic time since the clock's start.
@@ -31,7 +38,7 @@ impl Clock {
 
     /// The wall clock.
     pub fn wall(&self) -> UnixMillis {
-        wall()
+        if self.steady { self.on_wall(self.now()) } else { wall() }
     }
 
     /// A moment of the monotonic clock on the wall clock, as that was set when this clock started: the same moment is

@@ -34,6 +34,9 @@ pub mod names {
     pub const LICENSE_CHECKER: &str = "LicenseChecker";
     /// Those without which a node cannot be one of a pair: when one hangs, the process hands over and ends.
     pub const ESSENTIAL: [&str; 5] = [PEER_LINK, HEARTBEAT, STATE_ARBITER, TAG_REPLICATOR, ALARM_REPLICATOR];
+    /// Every actor of a node.
+    pub const ALL: [&str; 7] =
+        [SUPERVISOR, PEER_LINK, HEARTBEAT, STATE_ARBITER, TAG_REPLICATOR, ALARM_REPLICATOR, LICENSE_CHECKER];
 }
 
 /// How an actor is.

@@ -1,9 +1,11 @@
 //! Making an actor fail on purpose, to see that nobody else notices. Only with the feature `fault-injection`.
 
+use std::fmt;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Context, Handler, Message, Recipient};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 
+use crate::alarm_replicator::AlarmReplicator;
 use crate::directory::{Directory, names};
 use crate::heartbeat::Heartbeat;
 use crate::license_checker::LicenseChecker;
@@ -26,23 +28,88 @@ pub enum Injure {
         /// For so many milliseconds.
         ms: u64,
     },
+    /// Wait, and take no message and heed no timer meanwhile. The others on its thread go on.
+    Stuck {
+        /// For so many milliseconds.
+        ms: u64,
+    },
+    /// As `Stuck`, and the mailbox is full meanwhile: it must work through all of it afterwards.
+    Flood {
+        /// For so many milliseconds.
+        ms: u64,
+    },
 }
 
-impl Injure {
-    fn befall<A: Actor<Context = Context<A>>>(self, ctx: &mut Context<A>) {
+/// Fills mailboxes.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Noise;
+
+/// Why nothing was made to fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotInjured {
+    /// This node has no part of that name.
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names that it has.
+        known: Vec<String>,
+    },
+    /// The part has not started yet, or has ended.
+    NotThere {
+        /// Its name.
+        name: String,
+    },
+    /// A thread has no mailbox, and cannot fail in each way.
+    Cannot {
+        /// Its name.
+        name: String,
+        /// How it can fail.
+        how: &'static str,
+    },
+}
+
+impl fmt::Display for NotInjured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panic => panic!("injured on purpose"),
-            Self::Stop => ctx.stop(),
-            Self::Hang { ms } => std::thread::sleep(Duration::from_millis(ms)),
+            Self::Unknown { name, known } => {
+                write!(f, "this node has no part '{name}' that can be made to fail; it has: {}", known.join(", "))
+            }
+            Self::NotThere { name } => write!(f, "{name} does not work: it has not started, or has ended"),
+            Self::Cannot { name, how } => write!(f, "{name} is a thread and not an actor: it can only {how}"),
         }
     }
 }
 
-/// Injures the actor of that name (see [`names`]). False: this node has no such actor, or has not started it yet.
-pub fn injure(directory: &Directory, name: &str, how: Injure) -> bool {
-    let Some(victim) = recipient::<Injure>(directory, name) else { return false };
-    victim.do_send(how);
-    true
+impl std::error::Error for NotInjured {}
+
+impl Injure {
+    fn befall<A>(self, actor: &A, ctx: &mut Context<A>)
+    where
+        A: Actor<Context = Context<A>> + Handler<Noise>,
+    {
+        match self {
+            Self::Panic => panic!("injured on purpose"),
+            Self::Stop => ctx.stop(),
+            Self::Hang { ms } => std::thread::sleep(Duration::from_millis(ms)),
+            Self::Stuck { ms } => ctx.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(actor)),
+            Self::Flood { ms } => {
+                let me = ctx.address();
+                while me.try_send(Noise).is_ok() {}
+                ctx.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(actor));
+            }
+        }
+    }
+}
+
+/// Injures the actor of that name, one of [`names::ALL`].
+pub fn injure(directory: &Directory, name: &str, how: Injure) -> Result<(), NotInjured> {
+    if !names::ALL.contains(&name) {
+        return Err(NotInjured::Unknown { name: name.to_owned(), known: names::ALL.map(str::to_owned).into() });
+    }
+    let victim = recipient::<Injure>(directory, name).filter(Recipient::connected);
+    victim.ok_or_else(|| NotInjured::NotThere { name: name.to_owned() })?.do_send(how);
+    Ok(())
 }
 
 /// Resolves as soon as the actor of that name answers: at once when it works, else when it was started again. False:
@@ -50,6 +117,12 @@ pub fn injure(directory: &Directory, name: &str, how: Injure) -> bool {
 pub async fn answers(directory: &Directory, name: &str) -> bool {
     let Some(asked) = recipient::<Probe>(directory, name) else { return false };
     asked.send(Probe).await.is_ok()
+}
+
+/// The actors that still exist.
+pub fn living(directory: &Directory) -> Vec<&'static str> {
+    let lives = |name: &&str| recipient::<Probe>(directory, name).is_some_and(|actor| actor.connected());
+    names::ALL.into_iter().filter(lives).collect()
 }
 
 fn recipient<M>(directory: &Directory, name: &str) -> Option<Recipient<M>>
@@ -61,6 +134,7 @@ where
     Heartbeat: Handler<M>,
     StateArbiter: Handler<M>,
     TagReplicator: Handler<M>,
+    AlarmReplicator: Handler<M>,
     LicenseChecker: Handler<M>,
 {
     match name {
@@ -69,6 +143,7 @@ where
         names::HEARTBEAT => directory.heartbeat().cloned().map(Into::into),
         names::STATE_ARBITER => directory.state_arbiter().cloned().map(Into::into),
         names::TAG_REPLICATOR => directory.tag_replicator().cloned().map(Into::into),
+        names::ALARM_REPLICATOR => directory.alarm_replicator().cloned().map(Into::into),
         names::LICENSE_CHECKER => directory.license_checker.read().clone().map(Into::into),
         _ => None,
     }
@@ -80,12 +155,18 @@ macro_rules! can_be_injured {
             type Result = ();
 
             fn handle(&mut self, how: Injure, ctx: &mut Self::Context) {
-                how.befall(ctx);
+                how.befall(self, ctx);
             }
+        }
+
+        impl Handler<Noise> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: Noise, _: &mut Self::Context) {}
         }
     )*};
 }
-can_be_injured!(Supervisor, PeerLink, Heartbeat, StateArbiter, TagReplicator, LicenseChecker);
+can_be_injured!(Supervisor, PeerLink, Heartbeat, StateArbiter, TagReplicator, AlarmReplicator, LicenseChecker);
 
 /// Nobody watches the supervisor's answers; it gives them to whoever waits for its restart.
 impl Handler<Probe> for Supervisor {

@@ -15,10 +15,12 @@
 pub mod alarm_replicator;
 mod alarm_work;
 pub mod clock;
+pub mod connection;
 pub mod directory;
 pub mod durable;
 pub mod gate;
 pub mod heartbeat;
+pub mod host;
 #[cfg(feature = "fault-injection")]
 pub mod injure;
 pub mod journal;

@@ -12,12 +12,11 @@ use hotpair_core::route::{Heard, hear};
 use hotpair_core::wire::{self, Kind, WireError};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::connection::{Connection, ReadHalf, WriteHalf};
 use crate::messages::{AlarmsHappened, Beat, Happened, LinkEnded, PeerLicense, TagsHappened};
 use crate::shared::Shared;
 
@@ -182,13 +181,13 @@ impl Link {
     pub(crate) fn take(
         &self,
         shared: &Arc<Shared>,
-        stream: TcpStream,
+        stream: Connection,
         received: Vec<u8>,
         greeting: Box<Greeting>,
         session: u64,
         remarks: Vec<Remark>,
     ) -> u64 {
-        let address = stream.peer_addr().ok().map(|address| address.to_string());
+        let address = stream.remote().map(|address| address.to_string());
         let (read, write) = stream.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
         let (alive, ended) = oneshot::channel();
@@ -219,7 +218,7 @@ impl Link {
 }
 
 /// Writes until the queue is closed. What waits goes in one write.
-async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Control>) {
+async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Control>) {
     let mut bytes = Vec::with_capacity(1024);
     while let Some(message) = queue.recv().await {
         bytes.clear();
@@ -251,7 +250,7 @@ fn append(bytes: &mut Vec<u8>, message: &Control) {
 }
 
 /// Reads until the connection ends, and says why it did.
-async fn read_all(mut socket: OwnedReadHalf, mut buffer: Vec<u8>, shared: &Arc<Shared>) -> String {
+async fn read_all(mut socket: ReadHalf, mut buffer: Vec<u8>, shared: &Arc<Shared>) -> String {
     loop {
         loop {
             let (message, bytes) = match wire::decode(&buffer, Kind::Control) {

@@ -7,8 +7,9 @@ use hotpair_core::arbiter::{Input, SwitchOrder};
 use hotpair_core::protocol::{AlarmOutcome, Control, LicenseFacts, OperationId, WriteItem, WriteOutcome};
 use hotpair_core::replicator::{Published, TagInput};
 use hotpair_core::wire::Kind;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+use crate::connection::{Connection, Detached};
 
 /// To the arbiter: something happened.
 #[derive(Debug, Message)]
@@ -81,8 +82,8 @@ pub struct Publish {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OpenLane {
-    /// Not registered with any runtime yet.
-    pub stream: std::net::TcpStream,
+    /// Belonging to no runtime yet.
+    pub stream: Detached,
     /// What was received with the greeting already.
     pub received: Vec<u8>,
     /// Dropped when this bulk connection ends.
@@ -125,7 +126,7 @@ pub struct UseLink {
 #[rtype(result = "()")]
 pub struct Greeted {
     /// The control connection.
-    pub stream: TcpStream,
+    pub stream: Connection,
     /// What was received behind the greeting already.
     pub received: Vec<u8>,
     /// The peer's.

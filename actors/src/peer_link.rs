@@ -7,7 +7,7 @@ mod greet;
 #[cfg(test)]
 mod tests;
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use hotpair_core::replicator::TagInput;
 use hotpair_core::types::Mode;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::connection::{Connection, Door};
 use crate::directory::names::PEER_LINK;
 use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened, UseLink};
 use crate::shared::Shared;
@@ -45,7 +45,7 @@ pub struct PeerLink {
     shared: Arc<Shared>,
     sessions: u64,
     /// The peer's address for proofs of death answered once, so that its refusal means something.
-    alive_at: Option<String>,
+    alive_at: Option<SocketAddr>,
     /// The Backup's tasks that connect, of this incarnation.
     connecting: Option<JoinHandle<()>>,
     lane: Option<JoinHandle<()>>,
@@ -67,13 +67,9 @@ impl PeerLink {
     }
 
     fn accept(&mut self, ctx: &mut Context<Self>) {
-        let listener = match self.shared.listener.as_ref().map(std::net::TcpListener::try_clone) {
-            Some(Ok(listener)) => TcpListener::from_std(listener),
-            Some(Err(error)) => Err(error),
-            None => return,
-        };
-        let listener = match listener {
-            Ok(listener) => Arc::new(listener),
+        let door = match self.shared.network.door() {
+            Ok(Some(door)) => door,
+            Ok(None) => return,
             Err(error) => {
                 tracing::error!("the link's port cannot be used: {error}");
                 return;
@@ -83,7 +79,7 @@ impl PeerLink {
         let me = ctx.address();
         let seed = self.next_session();
         // Bound to this incarnation: a restarted actor accepts anew.
-        ctx.spawn(accept_all(shared, listener, me, seed).into_actor(self));
+        ctx.spawn(accept_all(shared, door, me, seed).into_actor(self));
     }
 
     fn announce(&self, up: bool) {
@@ -115,7 +111,7 @@ impl PeerLink {
         match self.shared.settings.mode {
             Mode::Backup => self.connecting = Some(actix_rt::spawn(connect(shared, me))),
             Mode::Master => {
-                if let Some(alive_at) = self.alive_at.clone() {
+                if let Some(alive_at) = self.alive_at {
                     self.connecting = Some(actix_rt::spawn(watch_for_death(shared, alive_at)));
                 }
             }
@@ -126,14 +122,13 @@ impl PeerLink {
     /// Whether the peer's address for proofs of death answers while the peer surely lives.
     fn try_alive_at(&mut self, alive_at: String, ctx: &mut Context<Self>) {
         self.alive_at = None;
-        if self.shared.settings.mode != Mode::Master || alive_at.parse::<SocketAddr>().is_err() {
+        let Ok(alive_at) = alive_at.parse::<SocketAddr>() else { return };
+        if self.shared.settings.mode != Mode::Master {
             return;
         }
-        let attempt = async move {
-            let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
-            let answered = tokio::time::timeout(limit, TcpStream::connect(&alive_at)).await.is_ok_and(|c| c.is_ok());
-            answered.then_some(alive_at)
-        };
+        let shared = self.shared.clone();
+        let attempt =
+            async move { asked_alive(&shared, alive_at).await.is_some_and(|c| c.is_ok()).then_some(alive_at) };
         ctx.spawn(attempt.into_actor(self).map(|alive_at, this, _| this.alive_at = alive_at));
     }
 }
@@ -235,12 +230,12 @@ impl Handler<Probe> for PeerLink {
     }
 }
 
-async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<PeerLink>, seed: u64) {
+async fn accept_all(shared: Arc<Shared>, mut door: Box<dyn Door>, me: Addr<PeerLink>, seed: u64) {
     let mut greeting: Vec<JoinHandle<()>> = Vec::new();
     let mut session = seed;
     let complaints = Arc::new(Mutex::new(Complaints::default()));
     loop {
-        let (stream, from) = match listener.accept().await {
+        let stream = match door.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: those that greet will end soon.
@@ -261,8 +256,8 @@ async fn accept_all(shared: Arc<Shared>, listener: Arc<TcpListener>, me: Addr<Pe
         }
         session = session.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F).max(1);
         let (shared, me, session, complaints) = (shared.clone(), me.clone(), session, complaints.clone());
+        let Some(from) = stream.remote() else { continue };
         greeting.push(actix_rt::spawn(async move {
-            let _ = stream.set_nodelay(true);
             let limit = shared.settings.connect_timeout_ms;
             match greet::within(limit, greet::answer(&shared, stream, session)).await {
                 Outcome::Linked { stream, received, greeting, session, remarks } => {
@@ -343,9 +338,8 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
     let mut attempts = Attempts::default();
     shared.link.set_trying(true);
     loop {
-        match tokio::time::timeout(limit, TcpStream::connect((host.as_str(), *port))).await {
+        match tokio::time::timeout(limit, shared.network.connect(host, *port)).await {
             Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
                 match greet::within(shared.settings.connect_timeout_ms, greet::ask(&shared, stream)).await {
                     Outcome::Linked { stream, received, greeting, session, remarks } => {
                         me.do_send(Greeted { stream, received, greeting, session, remarks });
@@ -397,11 +391,10 @@ fn jitter_ms(shared: &Shared, pause: u64) -> u64 {
 }
 
 /// At the Master: a Backup's process whose HTTP port refuses connections is dead.
-async fn watch_for_death(shared: Arc<Shared>, alive_at: String) {
-    let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
+async fn watch_for_death(shared: Arc<Shared>, alive_at: SocketAddr) {
     loop {
-        if let Ok(Err(error)) = tokio::time::timeout(limit, TcpStream::connect(&alive_at)).await
-            && error.kind() == std::io::ErrorKind::ConnectionRefused
+        if let Some(Err(error)) = asked_alive(&shared, alive_at).await
+            && error.kind() == ErrorKind::ConnectionRefused
         {
             if let Some(arbiter) = shared.directory.state_arbiter() {
                 let _ = arbiter.send(Happened(Input::ProvenDead)).await;
@@ -412,14 +405,19 @@ async fn watch_for_death(shared: Arc<Shared>, alive_at: String) {
     }
 }
 
+/// Whether a process takes connections at that address; none: it does not say.
+async fn asked_alive(shared: &Shared, at: SocketAddr) -> Option<io::Result<Connection>> {
+    let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
+    tokio::time::timeout(limit, shared.network.connect(&at.ip().to_string(), at.port())).await.ok()
+}
+
 /// At the Backup: keeps the bulk connection of link `session` up as long as that link stands.
 async fn keep_lane(shared: Arc<Shared>, session: u64) {
     let (host, port) = shared.settings.master.clone();
     let limit = Duration::from_millis(shared.settings.connect_timeout_ms);
     let mut pause = FIRST_PAUSE_MS;
     while shared.link.session() == Some(session) {
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(limit, TcpStream::connect((host.as_str(), port))).await {
-            let _ = stream.set_nodelay(true);
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(limit, shared.network.connect(&host, port)).await {
             let Ok(join) = hotpair_core::wire::encode_control(&Control::JoinBulk { session }) else { return };
             if stream.write_all(&join).await.is_ok() {
                 let (closed, ended) = oneshot::channel();
@@ -436,9 +434,9 @@ async fn keep_lane(shared: Arc<Shared>, session: u64) {
     }
 }
 
-fn open_lane(shared: &Shared, stream: TcpStream, received: Vec<u8>, closed: Option<oneshot::Sender<()>>) {
+fn open_lane(shared: &Shared, stream: Connection, received: Vec<u8>, closed: Option<oneshot::Sender<()>>) {
     // It moves to the data thread, where another runtime waits for it.
-    match stream.into_std() {
+    match stream.detach() {
         Ok(stream) => {
             if let Some(tags) = shared.directory.tag_replicator() {
                 tags.do_send(OpenLane { stream, received, closed });

@@ -1,7 +1,6 @@
 //! What belongs to the node and is lent to its actors: a restarted actor goes on where the last one stopped.
 
 use std::collections::VecDeque;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,9 +22,11 @@ use tokio::sync::watch;
 
 use crate::alarm_work::AlarmWork;
 use crate::clock::Clock;
+use crate::connection::Network;
 use crate::directory::Directory;
 use crate::durable::Durable;
 use crate::gate::Gate;
+use crate::host::{Host, Threads};
 use crate::journal::JournalStore;
 use crate::link::Link;
 
@@ -176,8 +177,8 @@ pub struct Shared {
     pub directory: Directory,
     /// The connection to the peer.
     pub link: Link,
-    /// The Master's door. It lives as long as the process: a refused connection proves the process dead.
-    pub(crate) listener: Option<TcpListener>,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) threads: Threads,
     facts: Mutex<TagFacts>,
     view: RwLock<View>,
     replication: RwLock<ReplicatorView>,
@@ -211,11 +212,11 @@ impl Shared {
         catalog: Arc<Catalog>,
         found: Found,
         disks: Disks,
-        listener: Option<TcpListener>,
+        host: Host,
         on_event: OnEvent,
         on_report: OnReport,
     ) -> Arc<Self> {
-        let clock = Clock::start();
+        let clock = host.clock;
         let mut table = TagTable::new(catalog);
         for (path, sample, seq) in found.retained {
             if let Some(id) = table.catalog().find(&path) {
@@ -279,7 +280,8 @@ impl Shared {
             disk: disks.durable,
             directory: Directory::default(),
             link: Link::default(),
-            listener,
+            network: host.network,
+            threads: host.threads,
             events: Mutex::default(),
             on_event,
             on_report,

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
-use actix_rt::{Arbiter, System};
+use actix::{Actor, AsyncContext, Context, Handler, Supervised};
+use actix_rt::System;
 use hotpair_core::arbiter::Input;
 use hotpair_core::types::Millis;
-use tokio::sync::oneshot;
 
 use crate::alarm_replicator::AlarmReplicator;
 use crate::directory::{ActorState, PROBE_EVERY_MS, names};
 use crate::heartbeat::Heartbeat;
+use crate::host::Place;
 use crate::license_checker::LicenseChecker;
 use crate::messages::{ActorEnded, ClearFault, Happened, Probe};
 use crate::peer_link::PeerLink;
@@ -31,7 +31,7 @@ pub struct Supervisor {
     handing_over: Option<Millis>,
     disk_trouble: Option<String>,
     last_tick: Option<Millis>,
-    leaf: Arbiter,
+    leaf: Place,
 }
 
 /// Runs all actors of a node, in a [`System`] of the calling thread, until [`Shared::stop`]; then their threads end.
@@ -51,16 +51,16 @@ pub fn run(shared: Arc<Shared>, started: impl FnOnce()) {
     }
 }
 
-/// Starts all actors of a node. To be called inside a [`System`]. When it returns, every address is known and the
-/// node's rules are at work.
+/// Starts all actors of a node. To be called inside a [`System`], or in any `LocalSet` when they share its thread. When
+/// it returns, every address is known and the node's rules are at work.
 pub async fn start(shared: Arc<Shared>) {
-    let control = Arbiter::new();
-    let data = Arbiter::new();
+    let place = || Place::new(shared.threads);
+    let (control, data) = (place(), place());
     let directory = &shared.directory;
-    let tags = on(&data, &shared, names::TAG_REPLICATOR, TagReplicator::new).await;
-    let alarms = on(&data, &shared, names::ALARM_REPLICATOR, AlarmReplicator::new).await;
-    let arbiter = on(&control, &shared, names::STATE_ARBITER, StateArbiter::new).await;
-    let heartbeat = on(&control, &shared, names::HEARTBEAT, Heartbeat::new).await;
+    let tags = data.start(&shared, names::TAG_REPLICATOR, TagReplicator::new).await;
+    let alarms = data.start(&shared, names::ALARM_REPLICATOR, AlarmReplicator::new).await;
+    let arbiter = control.start(&shared, names::STATE_ARBITER, StateArbiter::new).await;
+    let heartbeat = control.start(&shared, names::HEARTBEAT, Heartbeat::new).await;
     // Those that send come after those that receive.
     if let (Some(tags), Some(alarms), Some(arbiter), Some(heartbeat)) = (tags, alarms, arbiter, heartbeat) {
         let _ = directory.alarm_replicator.set(alarms);
@@ -70,40 +70,20 @@ pub async fn start(shared: Arc<Shared>) {
         arbiter.do_send(Happened(Input::Start));
     }
     // Before the link: what the peer says of its licence as it connects must find somebody.
-    let leaf = Arbiter::new();
-    let checker = on(&leaf, &shared, names::LICENSE_CHECKER, LicenseChecker::new).await;
+    let leaf = place();
+    let checker = leaf.start(&shared, names::LICENSE_CHECKER, LicenseChecker::new).await;
     *directory.license_checker.write() = checker;
-    let own = Arbiter::new();
-    if let Some(supervisor) = on(&own, &shared, names::SUPERVISOR, |shared| Supervisor::new(shared, leaf)).await {
+    if let Some(supervisor) = place().start(&shared, names::SUPERVISOR, |shared| Supervisor::new(shared, leaf)).await {
         let _ = directory.supervisor.set(supervisor);
     }
-    if let Some(link) = on(&control, &shared, names::PEER_LINK, PeerLink::new).await {
+    if let Some(link) = control.start(&shared, names::PEER_LINK, PeerLink::new).await {
         let _ = directory.peer_link.set(link);
     }
 }
 
-/// Starts an actor on that thread.
-async fn on<A>(
-    place: &Arbiter,
-    shared: &Arc<Shared>,
-    name: &'static str,
-    make: impl FnOnce(Arc<Shared>) -> A + Send + 'static,
-) -> Option<Addr<A>>
-where
-    A: Actor<Context = Context<A>> + Supervised,
-{
-    let (tell, told) = oneshot::channel();
-    let shared = shared.clone();
-    place.spawn_fn(move || {
-        let lent = shared.clone();
-        let _ = tell.send(supervised::start(&shared, name, |_| make(lent)));
-    });
-    told.await.ok()
-}
-
 impl Supervisor {
-    /// The supervisor of a node; its replaceable actor works on the thread `leaf`.
-    pub fn new(shared: Arc<Shared>, leaf: Arbiter) -> Self {
+    /// The supervisor of a node; its replaceable actor works at `leaf`.
+    pub(crate) fn new(shared: Arc<Shared>, leaf: Place) -> Self {
         Self { shared, handing_over: None, disk_trouble: None, last_tick: None, leaf }
     }
 
@@ -244,9 +224,9 @@ impl Supervisor {
     }
 
     fn replace_leaf(&mut self) {
-        let place = Arbiter::new();
+        let place = Place::new(self.shared.threads);
         let shared = self.shared.clone();
-        place.spawn_fn(move || {
+        place.run(move || {
             let lent = shared.clone();
             let address = supervised::start(&shared, names::LICENSE_CHECKER, |_| LicenseChecker::new(lent));
             *shared.directory.license_checker.write() = Some(address);

@@ -7,6 +7,7 @@ use hotpair_core::protocol::{LicenseFacts, ProjectHash};
 use hotpair_core::types::{BootId, Mode, NodeId, RecoveryMode};
 
 use crate::durable::MemoryDisk;
+use crate::host::Host;
 use crate::journal::MemoryJournal;
 use crate::shared::{Disks, Found, HttpAt, Settings, Shared};
 
@@ -42,7 +43,7 @@ pub(crate) fn shared(mode: Mode, master_port: u16) -> Arc<Shared> {
         catalog,
         Found::default(),
         disks,
-        None,
+        Host::of_process(None),
         Box::new(|_| {}),
         Box::new(|_| Ok(("report".into(), Vec::new()))),
     )

@@ -20,7 +20,7 @@ async fn a_hung_licence_checker_is_replaced() {
     let mut pair = Pair::ready(Pace { hang_after_ms: QUICK.hang_after_ms, ..CALM }).await;
     let events = pair.master.events().len();
     let begun = Instant::now();
-    assert!(injure(&pair.master.shared.directory, names::LICENSE_CHECKER, Injure::Hang { ms: 4000 }));
+    injure(&pair.master.shared.directory, names::LICENSE_CHECKER, Injure::Hang { ms: 4000 }).unwrap();
     pair.master.until("replaced", |_| snapshot(&pair.master, names::LICENSE_CHECKER).hangs == 1).await;
     // The address in the directory is soon the new one's.
     let answered = async {
@@ -44,7 +44,7 @@ async fn a_hung_licence_checker_is_replaced() {
 /// The Running node's actor hangs. Returns the node's last words; the peer has taken over by then.
 async fn hang_of(name: &'static str) -> (Pair, String) {
     let pair = Pair::ready(QUICK).await;
-    assert!(injure(&pair.master.shared.directory, name, Injure::Hang { ms: 8000 }));
+    injure(&pair.master.shared.directory, name, Injure::Hang { ms: 8000 }).unwrap();
     let begun = Instant::now();
     let reason = pair.master.fatal().await;
     println!("{name}: {reason:?} after {:?}", begun.elapsed());
@@ -99,9 +99,9 @@ async fn a_hung_tag_replicator_ends_the_process() {
 async fn a_supervisor_that_stood_still_itself_blames_nobody() {
     let pair = Pair::ready(Pace { hang_after_ms: 1000, ..CALM }).await;
     let directory = &pair.master.shared.directory;
-    assert!(injure(directory, names::TAG_REPLICATOR, Injure::Hang { ms: 1900 }));
+    injure(directory, names::TAG_REPLICATOR, Injure::Hang { ms: 1900 }).unwrap();
     pair.master.until("asked", |_| snapshot(&pair.master, names::TAG_REPLICATOR).probed_at.is_some()).await;
-    assert!(injure(directory, names::SUPERVISOR, Injure::Hang { ms: 1500 }));
+    injure(directory, names::SUPERVISOR, Injure::Hang { ms: 1500 }).unwrap();
     assert!(tokio::time::timeout(PATIENCE, answers(directory, names::SUPERVISOR)).await.unwrap());
     assert!(tokio::time::timeout(PATIENCE, answers(directory, names::TAG_REPLICATOR)).await.unwrap());
     assert!(replicated(&pair.master.write(0, 1).await));

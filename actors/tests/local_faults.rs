@@ -46,7 +46,7 @@ async fn nobody_notices(name: &'static str, how: Injure) {
     let mut value = 0;
     for at_master in [true, false] {
         let victim = if at_master { &pair.master } else { &pair.backup };
-        assert!(injure(&victim.shared.directory, name, how));
+        injure(&victim.shared.directory, name, how).unwrap();
         let begun = Instant::now();
         assert!(tokio::time::timeout(BACK_WITHIN, answers(&victim.shared.directory, name)).await.unwrap());
         println!("{name} at the {} was back after {:?}", victim.shared.settings.mode, begun.elapsed());
@@ -90,6 +90,8 @@ nobody_notices! {
     a_stop_of_the_arbiter: names::STATE_ARBITER, Injure::Stop;
     a_panic_of_the_tag_replicator: names::TAG_REPLICATOR, Injure::Panic;
     a_stop_of_the_tag_replicator: names::TAG_REPLICATOR, Injure::Stop;
+    a_panic_of_the_alarm_replicator: names::ALARM_REPLICATOR, Injure::Panic;
+    a_stop_of_the_alarm_replicator: names::ALARM_REPLICATOR, Injure::Stop;
     a_panic_of_the_licence_checker: names::LICENSE_CHECKER, Injure::Panic;
     a_panic_of_the_supervisor: names::SUPERVISOR, Injure::Panic;
     a_stop_of_the_supervisor: names::SUPERVISOR, Injure::Stop;
@@ -102,7 +104,7 @@ async fn writes_go_on_while_every_actor_of_both_nodes_panics() {
     let all = [names::LICENSE_CHECKER, names::PEER_LINK, names::HEARTBEAT, names::STATE_ARBITER, names::TAG_REPLICATOR];
     for (value, name) in (1..).zip(all) {
         for node in [&pair.master, &pair.backup] {
-            assert!(injure(&node.shared.directory, name, Injure::Panic));
+            injure(&node.shared.directory, name, Injure::Panic).unwrap();
         }
         // Never refused; whether the other node has it already is another matter.
         let outcome = pair.master.write(1, value).await;
@@ -140,11 +142,11 @@ async fn a_panic_over_an_event_loses_nothing_else() {
 async fn a_write_under_way_is_answered_though_the_tag_replicator_panics() {
     let mut pair = Pair::ready(CALM).await;
     for tag in [0, 1] {
-        assert!(injure(&pair.backup.shared.directory, names::TAG_REPLICATOR, Injure::Hang { ms: 300 }));
+        injure(&pair.backup.shared.directory, names::TAG_REPLICATOR, Injure::Hang { ms: 300 }).unwrap();
         let directory = &pair.master.shared.directory;
         let panics = async {
             // Behind the write in the same queue.
-            assert!(injure(directory, names::TAG_REPLICATOR, Injure::Panic));
+            injure(directory, names::TAG_REPLICATOR, Injure::Panic).unwrap();
         };
         let (outcome, ()) = tokio::join!(pair.master.write(tag, 5), panics);
         assert!(matches!(outcome, WriteOutcome::Done { replicated: false, .. }), "{outcome:?}");

@@ -8,16 +8,16 @@ use hotpair_core::protocol::{Control, Greeting, PROTOCOL_VERSIONS, Refusal, Refu
 use hotpair_core::types::Mode;
 use hotpair_core::wire::{self, Kind, WireError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use crate::connection::Connection;
 use crate::shared::Shared;
 
 /// What became of a connection.
 pub(super) enum Outcome {
     /// The link stands. `received` came behind the greeting.
-    Linked { stream: TcpStream, received: Vec<u8>, greeting: Box<Greeting>, session: u64, remarks: Vec<Remark> },
+    Linked { stream: Connection, received: Vec<u8>, greeting: Box<Greeting>, session: u64, remarks: Vec<Remark> },
     /// It is a bulk connection of the present link.
-    Lane { stream: TcpStream, received: Vec<u8> },
+    Lane { stream: Connection, received: Vec<u8> },
     /// It is refused, by one side or the other.
     Refused(Refusal),
     /// It ended before anything was agreed.
@@ -26,7 +26,7 @@ pub(super) enum Outcome {
 
 /// A connection with what was read of it.
 struct Talk {
-    stream: TcpStream,
+    stream: Connection,
     buffer: Vec<u8>,
 }
 
@@ -66,7 +66,7 @@ impl Talk {
 }
 
 /// At the Master: somebody connected.
-pub(super) async fn answer(shared: &Shared, stream: TcpStream, session: u64) -> Outcome {
+pub(super) async fn answer(shared: &Shared, stream: Connection, session: u64) -> Outcome {
     let mine = own_greeting(shared, &stream, session);
     let mut talk = Talk { stream, buffer: Vec::new() };
     let theirs = match talk.read().await {
@@ -109,7 +109,7 @@ pub(super) async fn answer(shared: &Shared, stream: TcpStream, session: u64) -> 
 }
 
 /// At the Backup: the connection to the Master is there.
-pub(super) async fn ask(shared: &Shared, stream: TcpStream) -> Outcome {
+pub(super) async fn ask(shared: &Shared, stream: Connection) -> Outcome {
     let mine = own_greeting(shared, &stream, 0);
     let mut talk = Talk { stream, buffer: Vec::new() };
     let result = match talk.write(&Control::Greeting(mine.clone())).await {
@@ -153,14 +153,14 @@ pub(super) async fn within(limit_ms: u64, talk: impl Future<Output = Outcome>) -
     }
 }
 
-pub(super) fn own_greeting(shared: &Shared, stream: &TcpStream, session: u64) -> Box<Greeting> {
+pub(super) fn own_greeting(shared: &Shared, stream: &Connection, session: u64) -> Box<Greeting> {
     let settings = &shared.settings;
     let now = shared.clock.now();
     let mut arbiter = shared.arbiter.lock();
     arbiter.hear_tags(shared.facts());
     let report = arbiter.report(now);
     drop(arbiter);
-    let local = stream.local_addr().ok().map(|address| address.ip());
+    let local = stream.local().map(|address| address.ip());
     let at_link = |port| local.map(|ip| std::net::SocketAddr::new(ip, port).to_string());
     let at = &settings.http;
     // Where HTTP does not listen on the link's address, a refused connection there proves nothing.

@@ -5,12 +5,11 @@ use std::io;
 use actix::Addr;
 use hotpair_core::wire::{self, Kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::TagReplicator;
+use crate::connection::{Detached, ReadHalf, WriteHalf};
 use crate::messages::{LaneEnded, LaneFrame};
 
 /// So many frames may wait for the socket: those of a whole exchange of tag lists. Batches are bounded by credit.
@@ -30,13 +29,13 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn open(
-        stream: std::net::TcpStream,
+        stream: Detached,
         received: Vec<u8>,
         closed: Option<oneshot::Sender<()>>,
         generation: u64,
         owner: Addr<TagReplicator>,
     ) -> io::Result<Self> {
-        let (read, write) = TcpStream::from_std(stream)?.into_split();
+        let (read, write) = stream.attach()?.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
         let (alive, ended) = oneshot::channel();
         let writer = actix_rt::spawn(write_all(write, queue));
@@ -68,7 +67,7 @@ impl Drop for Lane {
     }
 }
 
-async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = queue.recv().await {
         if socket.write_all(&frame).await.is_err() {
             return;
@@ -78,12 +77,7 @@ async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>
 }
 
 /// One frame at a time: what is not handled yet stays in the socket, and the peer waits.
-async fn read_all(
-    mut socket: OwnedReadHalf,
-    mut buffer: Vec<u8>,
-    generation: u64,
-    owner: &Addr<TagReplicator>,
-) -> String {
+async fn read_all(mut socket: ReadHalf, mut buffer: Vec<u8>, generation: u64, owner: &Addr<TagReplicator>) -> String {
     loop {
         let mut used = 0;
         loop {

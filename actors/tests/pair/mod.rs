@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hotpair_actors::durable::MemoryDisk;
+use hotpair_actors::host::Host;
 use hotpair_actors::journal::MemoryJournal;
 use hotpair_actors::messages::{Happened, Write};
 use hotpair_actors::shared::{Disks, EventRecord, Found, FoundAlarms, HttpAt, OnEvent, Settings, Shared};
@@ -22,7 +23,7 @@ use tokio::sync::oneshot;
 
 /// Nothing takes longer, also on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(15);
-const TAGS: usize = 50;
+pub const TAGS: usize = 50;
 
 /// How quick a pair is.
 #[derive(Clone, Copy)]
@@ -83,14 +84,14 @@ pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
     }
 }
 
-fn catalog() -> Arc<Catalog> {
+pub fn catalog() -> Arc<Catalog> {
     let tag =
         |n: usize| TagDef { writable: true, retain: n.is_multiple_of(2), ..TagDef::new(path(n), ValueType::Int64) };
     Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
 }
 
 /// Each tag has an alarm above 1,000.
-fn alarms() -> Arc<AlarmList> {
+pub fn alarms() -> Arc<AlarmList> {
     let alarm = |n: usize| AlarmDef {
         path: path(n).into(),
         name: "H".into(),
@@ -118,7 +119,7 @@ impl Node {
         let alarms = FoundAlarms { list: alarms(), ..FoundAlarms::default() };
         let found = Found { alarms, ..Found::default() };
         let disks = Disks { durable: disk.clone(), journal: journal.clone() };
-        let shared = Shared::new(settings, catalog(), found, disks, listener, on_event, on_report);
+        let shared = Shared::new(settings, catalog(), found, disks, Host::of_process(listener), on_event, on_report);
         let (tell, told) = std::sync::mpsc::channel();
         let lent = shared.clone();
         let run = move || supervisor::run(lent, || tell.send(()).unwrap());
