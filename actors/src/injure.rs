@@ -40,6 +40,9 @@ pub enum Injure {
     },
 }
 
+/// What an actor says when it panics on purpose.
+pub const INJURED: &str = "injured on purpose";
+
 /// Fills mailboxes.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -89,7 +92,7 @@ impl Injure {
         A: Actor<Context = Context<A>> + Handler<Noise>,
     {
         match self {
-            Self::Panic => panic!("injured on purpose"),
+            Self::Panic => std::panic::panic_any(INJURED),
             Self::Stop => ctx.stop(),
             Self::Hang { ms } => std::thread::sleep(Duration::from_millis(ms)),
             Self::Stuck { ms } => ctx.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(actor)),

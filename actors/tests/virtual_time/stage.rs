@@ -12,7 +12,7 @@ use hotpair_actors::clock::Clock;
 use hotpair_actors::directory::Snapshot;
 use hotpair_actors::durable::MemoryDisk;
 use hotpair_actors::host::{Host, Threads};
-use hotpair_actors::injure::{Injure, injure, living};
+use hotpair_actors::injure::{INJURED, Injure, injure, living};
 use hotpair_actors::journal::MemoryJournal;
 use hotpair_actors::messages::{Happened, Operate, PressSwitch, Publish, Write};
 use hotpair_actors::shared::{Disks, Found, FoundAlarms, HttpAt, Settings, Shared};
@@ -60,6 +60,19 @@ pub struct Stage {
     nodes: [Option<Node>; 2],
 }
 
+/// Panics that are asked for are not worth a backtrace.
+fn keep_quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref::<&str>() != Some(&INJURED) {
+                told(panic);
+            }
+        }));
+    });
+}
+
 fn place(mode: Mode) -> usize {
     usize::from(mode == Backup)
 }
@@ -67,6 +80,7 @@ fn place(mode: Mode) -> usize {
 impl Stage {
     /// Both machines are off. `tune` changes the settings.
     pub fn new(tune: fn(&mut Settings)) -> Self {
+        keep_quiet();
         let machine =
             || Machine { disk: Arc::new(MemoryDisk::new()), journal: Arc::new(MemoryJournal::new()), boots: 0 };
         Self {
@@ -159,6 +173,12 @@ impl Stage {
 
     pub fn status(&self, mode: Mode) -> Status {
         self.view(mode).status
+    }
+
+    /// It runs, and shows that its peer is gone.
+    pub fn is_alone(&self, mode: Mode) -> bool {
+        let view = self.view(mode);
+        view.status == Status::Running && view.peer.is_some_and(|peer| peer.status == Status::Faulted)
     }
 
     /// What each node says of itself and of its peer.

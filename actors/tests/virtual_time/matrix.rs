@@ -1,0 +1,314 @@
+//! Each actor, each fault, each situation: what the contract says under "Local faults".
+
+use std::fmt;
+
+use hotpair_actors::directory::{ActorState, names};
+use hotpair_actors::injure::{Injure, answers};
+use hotpair_actors::shared::Settings;
+use hotpair_core::alarms::AlarmResult;
+use hotpair_core::protocol::{AlarmOutcome, WriteOutcome};
+use hotpair_core::types::{Mode, Status};
+use hotpair_core::value::Value;
+use tokio::sync::oneshot;
+
+use crate::pair::replicated;
+use crate::stage::{Backup, Master, Stage};
+
+/// What a situation's faults hit.
+const VICTIMS: [Mode; 2] = [Master, Backup];
+/// Beyond the limit of its alarm.
+const ALARMING: i64 = 5000;
+/// A hang is found after so long, and the node has handed over or given up a while later.
+const HANG_AFTER_MS: u64 = 2000;
+/// Longer than anybody waits for it.
+const FOR_EVER_MS: u64 = 3_600_000;
+/// How long a mailbox stays full.
+const FULL_FOR_MS: u64 = 500;
+/// The contract's.
+const REPLACED_WITHIN_MS: u64 = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Panic,
+    Stop,
+    Hang,
+    FullMailbox,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Situation {
+    Idle,
+    FullSync,
+    LiveLoad,
+    SwitchInProgress,
+    PeerGone,
+}
+
+use Situation::{FullSync, Idle, LiveLoad, PeerGone, SwitchInProgress};
+
+const FAULTS: [Fault; 4] = [Fault::Panic, Fault::Stop, Fault::Hang, Fault::FullMailbox];
+const SITUATIONS: [Situation; 5] = [Idle, FullSync, LiveLoad, SwitchInProgress, PeerGone];
+
+impl Fault {
+    fn injury(self) -> Injure {
+        match self {
+            Self::Panic => Injure::Panic,
+            Self::Stop => Injure::Stop,
+            Self::Hang => Injure::Stuck { ms: FOR_EVER_MS },
+            Self::FullMailbox => Injure::Flood { ms: FULL_FOR_MS },
+        }
+    }
+}
+
+/// One line of the table.
+struct Cell {
+    actor: &'static str,
+    fault: Fault,
+    situation: Situation,
+    victim: Mode,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { actor, fault, situation, victim } = self;
+        let (fault, situation, victim) = (format!("{fault:?}"), format!("{situation:?}"), format!("{victim:?}"));
+        write!(f, "{actor:16} {fault:12} {situation:17} {victim:7}")
+    }
+}
+
+/// No failover by silence before a hang is found: what is looked at here is the supervisor's work.
+fn calm(settings: &mut Settings) {
+    settings.failover_time_ms = 10_000;
+    settings.hang_after_ms = HANG_AFTER_MS;
+}
+
+/// What the operators were told.
+#[derive(Default)]
+struct Told {
+    writes: Vec<(usize, i64, oneshot::Receiver<WriteOutcome>)>,
+    acknowledgement: Option<oneshot::Receiver<AlarmOutcome>>,
+    switch: Option<oneshot::Receiver<Result<(), String>>>,
+}
+
+/// What must not be lost.
+#[derive(Default)]
+struct Kept {
+    /// Tag, and the value of the last write of it that was answered as done.
+    writes: Vec<(usize, i64, bool)>,
+    acknowledged: bool,
+}
+
+impl Cell {
+    /// The scene at the moment of the fault.
+    async fn set(&self) -> (Stage, Told) {
+        let mut told = Told::default();
+        let mut stage = Stage::ready(calm).await;
+        // An occurrence to acknowledge, known to both.
+        let _ = stage.write(Master, 30, ALARMING).await;
+        stage.until("raised at both", |s| VICTIMS.iter().all(|node| s.occurrence(*node, 30).is_some())).await;
+        stage.pass(1000).await;
+        match self.situation {
+            Idle => {}
+            FullSync => {
+                // The other node starts anew, and the fault comes before its first word about the sync is heard.
+                let other = other(self.victim);
+                stage.kill(other);
+                stage.until("alone", |s| s.is_alone(self.victim)).await;
+                stage.start(other);
+                let up = |s: &Stage| s.node(self.victim).link.view().up;
+                stage.until("linked", up).await;
+            }
+            LiveLoad => {
+                for (n, tag) in (0..20).enumerate() {
+                    told.writes.push((tag, 100 + n as i64, stage.send_write(Master, tag, 100 + n as i64, None)));
+                    drop(stage.send_publish(Master, 20 + tag % 5, n as i64));
+                }
+            }
+            SwitchInProgress => {
+                told.switch = Some(stage.press_switch(Master));
+                told.writes.push((3, 103, stage.send_write(Master, 3, 103, None)));
+            }
+            PeerGone => {
+                stage.kill(other(self.victim));
+                stage.until("alone", |s| s.is_alone(self.victim)).await;
+            }
+        }
+        if let Some(event) = stage.occurrence(self.victim, 30).filter(|_| self.situation != FullSync) {
+            told.acknowledgement = Some(stage.send_acknowledgement(self.victim, event, "ack-1"));
+        }
+        (stage, told)
+    }
+
+    async fn play(&self) -> String {
+        let (mut stage, told) = self.set().await;
+        let events = VICTIMS.map(|node| stage.works(node).then(|| stage.node(node).events(1000).len()));
+        stage.injure(self.victim, self.actor, self.fault.injury());
+        let outcome = match self.fault {
+            Fault::Panic | Fault::Stop => self.is_replaced(&mut stage).await,
+            Fault::FullMailbox => self.works_through(&mut stage).await,
+            Fault::Hang => self.is_found(&mut stage).await,
+        };
+        let kept = hear(&mut stage, told).await;
+        let quiet = self.situation == Idle || self.situation == LiveLoad || self.situation == PeerGone;
+        if quiet && (self.fault != Fault::Hang || self.is_leaf()) {
+            for (node, before) in VICTIMS.into_iter().zip(events) {
+                let after = stage.works(node).then(|| stage.node(node).events(1000).len());
+                assert_eq!(after, before, "{self}: a status changed: {}", stage.tell());
+            }
+        }
+        self.nothing_is_lost(&mut stage, &kept).await;
+        outcome
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.actor == names::LICENSE_CHECKER
+    }
+
+    async fn is_replaced(&self, stage: &mut Stage) -> String {
+        let began = stage.now();
+        let shared = stage.node(self.victim).clone();
+        assert!(stage.run(answers(&shared.directory, self.actor)).await, "{self}");
+        let after = stage.now() - began;
+        assert!(after <= REPLACED_WITHIN_MS, "{self}: it was replaced after {after} ms");
+        let snapshot = stage.snapshot(self.victim, self.actor);
+        let counted = (snapshot.panics, snapshot.stops, snapshot.hangs);
+        assert_eq!(counted, if self.fault == Fault::Panic { (1, 0, 0) } else { (0, 1, 0) }, "{self}");
+        assert_eq!(snapshot.state, ActorState::Working, "{self}");
+        assert_eq!(stage.fatal(self.victim), None, "{self}");
+        format!("replaced after {after} ms")
+    }
+
+    async fn works_through(&self, stage: &mut Stage) -> String {
+        let began = stage.now();
+        let shared = stage.node(self.victim).clone();
+        assert!(stage.run(answers(&shared.directory, self.actor)).await, "{self}");
+        let after = stage.now() - began;
+        assert!((FULL_FOR_MS..FULL_FOR_MS + REPLACED_WITHIN_MS).contains(&after), "{self}: worked after {after} ms");
+        let snapshot = stage.snapshot(self.victim, self.actor);
+        assert_eq!((snapshot.panics, snapshot.stops, snapshot.hangs), (0, 0, 0), "{self}");
+        assert_eq!(stage.fatal(self.victim), None, "{self}");
+        format!("worked again after {after} ms")
+    }
+
+    /// A leaf is replaced; an essential actor ends its node, which says why, and the other node takes over if it can.
+    async fn is_found(&self, stage: &mut Stage) -> String {
+        let (name, victim) = (self.actor, self.victim);
+        if name == names::SUPERVISOR {
+            // Nobody watches the watcher; its peer is told by the pings that the node does not work.
+            let told = |s: &Stage| s.node(victim).directory.stalled_ms(s.node(victim).clock.now()) > 1000;
+            let after = stage.until("told by its pings", told).await;
+            return format!("its pings tell it after {after} ms");
+        }
+        let hung = |s: &Stage| s.snapshot(victim, name).hangs == 1;
+        let after = stage.until("found", hung).await;
+        assert!(after >= HANG_AFTER_MS - 100 && after <= HANG_AFTER_MS + 200, "{self}: found after {after} ms");
+        if self.is_leaf() {
+            let shared = stage.node(victim).clone();
+            assert!(stage.run(answers(&shared.directory, name)).await, "{self}");
+            assert_eq!(stage.fatal(victim), None, "{self}");
+            return format!("replaced after {after} ms");
+        }
+        let handed_over = stage.until("its last words", |s| s.fatal(victim).is_some()).await;
+        let words = stage.fatal(victim).unwrap();
+        assert!(words.contains(name), "{self}: {words}");
+        // As the service does with it.
+        stage.kill(victim);
+        if stage.works(other(victim)) {
+            stage.until("the other node runs", |s| s.status(other(victim)) == Status::Running).await;
+        }
+        stage.start(victim);
+        format!("found after {after} ms, ended after {} ms: {words}", after + handed_over)
+    }
+
+    /// Everything that was answered as done is there at the end, on both nodes.
+    async fn nothing_is_lost(&self, stage: &mut Stage, kept: &Kept) {
+        if self.fault == Fault::Hang && self.actor == names::SUPERVISOR {
+            // Only the service manager helps, or the peer when the node dies.
+            stage.kill(self.victim);
+            stage.start(self.victim);
+        }
+        for node in VICTIMS {
+            if !stage.works(node) {
+                stage.start(node);
+            }
+        }
+        let settled = |s: &Stage| {
+            let views = VICTIMS.map(|node| s.view(node));
+            let runs = views.iter().filter(|view| view.status == Status::Running).count();
+            let stands_by = views.iter().filter(|view| view.status == Status::Standby).count();
+            runs == 1 && stands_by == 1 && views.iter().all(|view| view.failover_ready && !view.switching)
+        };
+        stage.until("settled", settled).await;
+        stage.pass(2000).await;
+        assert!(settled(stage), "{self}: {}", stage.tell());
+        let runs = VICTIMS.into_iter().find(|node| stage.status(*node) == Status::Running).unwrap();
+        let proof = stage.write(runs, 40, 7).await;
+        assert!(replicated(&proof), "{self}: {proof:?}");
+        for (tag, value, _) in &kept.writes {
+            for node in VICTIMS {
+                assert_eq!(stage.read(node, *tag), Value::Int64(*value), "{self}: tag {tag} at the {node:?}");
+            }
+        }
+        if kept.acknowledged {
+            for node in VICTIMS {
+                let entries = stage.journal(node).entries();
+                let made = entries.iter().filter(|entry| entry.operation.as_deref() == Some("ack-1")).count();
+                assert_eq!(made, 1, "{self}: the acknowledgement at the {node:?}");
+            }
+        }
+    }
+}
+
+fn other(mode: Mode) -> Mode {
+    if mode == Master { Backup } else { Master }
+}
+
+/// Every client is answered, also by a channel that closes: the library tells that as an unknown outcome.
+async fn hear(stage: &mut Stage, told: Told) -> Kept {
+    let mut kept = Kept::default();
+    for (tag, value, answer) in told.writes {
+        if let Ok(WriteOutcome::Done { replicated, .. }) = stage.run(answer).await {
+            kept.writes.push((tag, value, replicated));
+        }
+    }
+    if let Some(answer) = told.acknowledgement {
+        let outcome = stage.run(answer).await;
+        kept.acknowledged = matches!(outcome, Ok(AlarmOutcome::Done { result: AlarmResult::Good, .. }));
+    }
+    if let Some(answer) = told.switch {
+        let _ = stage.run(answer).await;
+    }
+    kept
+}
+
+/// The whole table: 7 actors, 4 faults, 5 situations, at either node.
+async fn row(actor: &'static str) {
+    for fault in FAULTS {
+        for situation in SITUATIONS {
+            for victim in VICTIMS {
+                let cell = Cell { actor, fault, situation, victim };
+                println!("{cell} ...");
+                let outcome = cell.play().await;
+                println!("{cell} {outcome}");
+            }
+        }
+    }
+}
+
+macro_rules! rows {
+    ($($test:ident: $name:expr;)*) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $test() {
+            row($name).await;
+        }
+    )*};
+}
+rows! {
+    every_fault_of_the_supervisor: names::SUPERVISOR;
+    every_fault_of_the_link: names::PEER_LINK;
+    every_fault_of_the_heartbeat: names::HEARTBEAT;
+    every_fault_of_the_arbiter: names::STATE_ARBITER;
+    every_fault_of_the_tag_replicator: names::TAG_REPLICATOR;
+    every_fault_of_the_alarm_replicator: names::ALARM_REPLICATOR;
+    every_fault_of_the_licence_checker: names::LICENSE_CHECKER;
+}
