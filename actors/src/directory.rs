@@ -161,14 +161,17 @@ impl Directory {
         });
     }
 
+    /// The number of the supervisor's last look at the actors.
+    pub(crate) fn supervisor_beat(&self) -> u64 {
+        self.supervisor_beat.load(Ordering::Relaxed)
+    }
+
     /// For how long an actor that the pair depends on has made no progress, in milliseconds; 0 when all work.
     pub fn stalled_ms(&self, now: Millis) -> u64 {
-        let beat = Millis(self.supervisor_beat.load(Ordering::Relaxed));
-        let supervisor = if beat == Millis(0) { 0 } else { now.since(beat).saturating_sub(PROBE_EVERY_MS * 2) };
         let stalled = |name: &&'static str| {
             self.snapshots.get(*name).and_then(|snapshot| snapshot.probed_at).map_or(0, |at| now.since(at))
         };
-        names::ESSENTIAL.iter().map(stalled).max().unwrap_or(0).max(supervisor)
+        names::ESSENTIAL.iter().map(stalled).max().unwrap_or(0)
     }
 }
 

@@ -8,9 +8,10 @@ use actix::{Actor, AsyncContext, Context, Handler, Supervised};
 use hotpair_core::arbiter::Input;
 use hotpair_core::failure_detector::Noticed;
 use hotpair_core::protocol::Control;
-use hotpair_core::types::Mode;
+use hotpair_core::types::{Millis, Mode};
 
-use crate::directory::names::HEARTBEAT;
+use crate::directory::names::{HEARTBEAT, SUPERVISOR};
+use crate::last_words::end_for_hang;
 use crate::messages::{Beat, Happened, LinkChanged, Probe};
 use crate::shared::Shared;
 
@@ -21,12 +22,23 @@ const MAX_ROUND_TRIPS: usize = 1024;
 pub struct Heartbeat {
     shared: Arc<Shared>,
     sent: VecDeque<(u64, u64)>,
+    watched: Watched,
+}
+
+/// What this actor knows of the supervisor, whom nobody else watches.
+#[derive(Debug, Default)]
+struct Watched {
+    beat: u64,
+    looked: Option<Millis>,
+    /// For how long it made no progress while this actor did.
+    still_ms: u64,
+    ending: bool,
 }
 
 impl Heartbeat {
     /// The heartbeat of a node.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, sent: VecDeque::new() }
+        Self { shared, sent: VecDeque::new(), watched: Watched::default() }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -40,6 +52,7 @@ impl Heartbeat {
             self.shared.gate.close();
         }
         self.tell(noticed);
+        self.watch_supervisor(now);
         self.shared.gate.beat(now);
         self.sent.push_back((number, self.shared.clock.now_us()));
         if self.sent.len() > 64 {
@@ -49,6 +62,22 @@ impl Heartbeat {
         self.shared.tell_peer(Control::Ping { number, stalled_ms });
         // Armed anew each time: an interval would make up for missed ticks in a burst.
         ctx.run_later(Duration::from_millis(self.shared.settings.ping_rate_ms), Self::tick);
+    }
+
+    /// A machine that was suspended wakes all at once: only time in which this actor worked counts.
+    fn watch_supervisor(&mut self, now: Millis) {
+        let beat = self.shared.directory.supervisor_beat();
+        let watched = &mut self.watched;
+        let since = watched.looked.replace(now).map_or(0, |looked| now.since(looked));
+        if std::mem::replace(&mut watched.beat, beat) != beat || beat == 0 {
+            watched.still_ms = 0;
+            return;
+        }
+        watched.still_ms += since.min(self.shared.settings.ping_rate_ms * 2);
+        if watched.still_ms >= self.shared.settings.hang_after_ms && !watched.ending {
+            watched.ending = true;
+            end_for_hang(&self.shared, &[SUPERVISOR]);
+        }
     }
 
     fn tell(&self, noticed: Vec<Noticed>) {

@@ -24,6 +24,7 @@ pub mod host;
 #[cfg(feature = "fault-injection")]
 pub mod injure;
 pub mod journal;
+mod last_words;
 pub mod license_checker;
 pub mod link;
 pub mod messages;

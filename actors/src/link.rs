@@ -24,6 +24,8 @@ use crate::shared::Shared;
 const MAX_WAITING: usize = 2048;
 /// A peer that does not read its goodbye does not get it.
 const CLOSE_WITHIN: Duration = Duration::from_millis(500);
+/// So long what follows a ping waits for the heartbeat.
+const BEAT_WITHIN: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -296,7 +298,8 @@ async fn deliver(message: Control, shared: &Shared) {
         }
         Heard::Heartbeat(ping) => {
             if let Some(heartbeat) = directory.heartbeat() {
-                let _ = heartbeat.send(Beat(ping)).await;
+                // One that hangs must not keep the peer's word on the handing over from this node's arbiter.
+                let _ = tokio::time::timeout(BEAT_WITHIN, heartbeat.send(Beat(ping))).await;
             }
         }
         Heard::License(facts) => {

@@ -16,6 +16,7 @@ use crate::alarm_replicator::AlarmReplicator;
 use crate::directory::{ActorState, PROBE_EVERY_MS, names};
 use crate::heartbeat::Heartbeat;
 use crate::host::Place;
+use crate::last_words::end_for_hang;
 use crate::license_checker::LicenseChecker;
 use crate::messages::{ActorEnded, ClearFault, Happened, Probe};
 use crate::peer_link::PeerLink;
@@ -27,8 +28,8 @@ use crate::tag_replicator::TagReplicator;
 /// Owner of all other actors.
 pub struct Supervisor {
     shared: Arc<Shared>,
-    /// A hung essential actor was found: since when the node hands over.
-    handing_over: Option<Millis>,
+    /// A hung essential actor was found: the node hands over.
+    ending: bool,
     disk_trouble: Option<String>,
     last_tick: Option<Millis>,
     leaf: Place,
@@ -84,12 +85,12 @@ pub async fn start(shared: Arc<Shared>) {
 impl Supervisor {
     /// The supervisor of a node; its replaceable actor works at `leaf`.
     pub(crate) fn new(shared: Arc<Shared>, leaf: Place) -> Self {
-        Self { shared, handing_over: None, disk_trouble: None, last_tick: None, leaf }
+        Self { shared, ending: false, disk_trouble: None, last_tick: None, leaf }
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
-        self.shared.directory.supervisor_beat.store(now.0, Ordering::Relaxed);
+        self.shared.directory.supervisor_beat.fetch_add(1, Ordering::Relaxed);
         self.excuse_own_delay(now);
         self.shared.directory.answered(names::SUPERVISOR, now);
         self.probe(now);
@@ -162,49 +163,11 @@ impl Supervisor {
             self.replace_leaf();
         }
         let hung: Vec<_> = names::ESSENTIAL.into_iter().filter(|name| hangs(name)).collect();
-        if hung.is_empty() {
+        if hung.is_empty() || self.ending {
             return;
         }
-        let reason = match &hung[..] {
-            [name] => format!("the actor {name} hangs"),
-            names => format!("the actors {} hang", names.join(", ")),
-        };
-        if let Some(since) = self.handing_over {
-            let patience = self.shared.settings.switch_timeout_ms * 2;
-            if now.since(since) >= patience {
-                self.shared.die(format!("{reason} and Running could not be handed over"));
-            }
-            return;
-        }
-        self.handing_over = Some(now);
-        for name in &hung {
-            self.shared.directory.update(name, |snapshot| {
-                snapshot.state = ActorState::Hanging;
-                snapshot.hangs += 1;
-                snapshot.last_error = "it did not answer".into();
-            });
-        }
-        tracing::error!("{reason}: this node hands over and ends its process");
-        let data = hung.contains(&names::TAG_REPLICATOR) || hung.contains(&names::ALARM_REPLICATOR);
-        if data || hung.contains(&names::STATE_ARBITER) {
-            // Without these nothing can be handed over in order: the peer takes over from what it has.
-            return self.shared.die(reason);
-        }
-        self.hand_over(reason);
-    }
-
-    /// A clean stop for a bad reason: the process ends afterwards.
-    fn hand_over(&self, reason: String) {
-        if let Some(arbiter) = self.shared.directory.state_arbiter() {
-            arbiter.do_send(Happened(Input::Shutdown { reason: reason.clone() }));
-        }
-        let shared = self.shared.clone();
-        actix_rt::spawn(async move {
-            let mut exited = shared.exited();
-            let _ = exited.wait_for(|exited| *exited).await;
-            shared.link.close().await;
-            shared.die(reason);
-        });
+        self.ending = true;
+        end_for_hang(&self.shared, &hung);
     }
 
     fn look_at_disk(&mut self) {

@@ -93,18 +93,3 @@ async fn a_hung_tag_replicator_ends_the_process() {
         "{reason}"
     );
 }
-
-/// A machine that was suspended wakes all at once; whoever wakes first must not take the others for hung.
-#[tokio::test]
-async fn a_supervisor_that_stood_still_itself_blames_nobody() {
-    let pair = Pair::ready(Pace { hang_after_ms: 1000, ..CALM }).await;
-    let directory = &pair.master.shared.directory;
-    injure(directory, names::TAG_REPLICATOR, Injure::Hang { ms: 1900 }).unwrap();
-    pair.master.until("asked", |_| snapshot(&pair.master, names::TAG_REPLICATOR).probed_at.is_some()).await;
-    injure(directory, names::SUPERVISOR, Injure::Hang { ms: 1500 }).unwrap();
-    assert!(tokio::time::timeout(PATIENCE, answers(directory, names::SUPERVISOR)).await.unwrap());
-    assert!(tokio::time::timeout(PATIENCE, answers(directory, names::TAG_REPLICATOR)).await.unwrap());
-    assert!(replicated(&pair.master.write(0, 1).await));
-    assert_eq!(*pair.master.shared.fatal().borrow(), None);
-    assert_eq!(snapshot(&pair.master, names::TAG_REPLICATOR).hangs, 0);
-}

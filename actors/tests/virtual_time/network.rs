@@ -1,5 +1,5 @@
 //! Two processes and the cable between them, in memory: what TCP would do when a process dies, a cable is cut, a machine
-//! loses its power. Without any delay of its own.
+//! loses its power.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use hotpair_actors::connection::{Connection, Door, Network, Pending};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The Master's port.
 pub const LINK_PORT: u16 = 8099;
@@ -30,6 +32,7 @@ pub struct Cable {
 #[derive(Default)]
 struct State {
     cut: bool,
+    delay: Duration,
     /// The Master's process takes connections: into this queue.
     master: Option<mpsc::UnboundedSender<Connection>>,
     /// The Backup's process serves HTTP.
@@ -46,6 +49,11 @@ impl Cable {
     pub fn heal(&self) {
         self.set_cut(false);
         self.healed.notify_waiters();
+    }
+
+    /// What is sent from now on, over connections made from now on, takes so long.
+    pub fn set_delay_ms(&self, ms: u64) {
+        self.state.lock().delay = Duration::from_millis(ms);
     }
 
     /// Every connection is reset, as by a firewall.
@@ -73,15 +81,15 @@ impl Cable {
 
     fn pipe(&self) -> Arc<Mutex<Pipe>> {
         let mut state = self.state.lock();
-        let pipe = Arc::new(Mutex::new(Pipe { held: state.cut, ..Pipe::default() }));
+        let pipe = Arc::new(Mutex::new(Pipe { held: state.cut, delay: state.delay, ..Pipe::default() }));
         state.pipes.push(Arc::downgrade(&pipe));
         pipe
     }
 
     fn connection(&self, from: SocketAddr, to: SocketAddr) -> (Connection, Connection) {
         let (there, back) = (self.pipe(), self.pipe());
-        let near = End { read: back.clone(), write: there.clone() };
-        let far = End { read: there, write: back };
+        let near = End { read: back.clone(), write: there.clone(), arrival: None };
+        let far = End { read: there, write: back, arrival: None };
         (Connection::of(Box::new(near), from, to), Connection::of(Box::new(far), to, from))
     }
 }
@@ -186,10 +194,11 @@ fn at(host: u8, port: u16) -> SocketAddr {
 /// One direction of a connection.
 #[derive(Default)]
 struct Pipe {
-    bytes: VecDeque<u8>,
+    /// What is on its way, and when it arrives. Nothing more: the writer has ended.
+    under_way: VecDeque<(Instant, Option<VecDeque<u8>>)>,
+    bytes: usize,
+    delay: Duration,
     held: bool,
-    /// The writer has ended: what is on its way still comes.
-    closed: bool,
     /// The reader has ended, or the connection was reset.
     broken: bool,
     reader: Option<Waker>,
@@ -207,19 +216,25 @@ impl Pipe {
             waker.wake();
         }
     }
+
+    fn push(&mut self, piece: Option<VecDeque<u8>>) {
+        self.under_way.push_back((Instant::now() + self.delay, piece));
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
 }
 
 struct End {
     read: Arc<Mutex<Pipe>>,
     write: Arc<Mutex<Pipe>>,
+    /// Of what is read next.
+    arrival: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        let mut write = self.write.lock();
-        write.closed = true;
-        write.wake();
-        drop(write);
+        self.write.lock().push(None);
         // Seen by the other side when it writes; not through a cut cable.
         let mut read = self.read.lock();
         read.broken |= !read.held;
@@ -228,29 +243,36 @@ impl Drop for End {
 }
 
 impl AsyncRead for End {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut pipe = self.read.lock();
-        if !pipe.held {
-            if pipe.broken {
-                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
-            }
-            if !pipe.bytes.is_empty() {
-                let count = pipe.bytes.len().min(into.remaining());
-                let (front, _) = pipe.bytes.as_slices();
-                let count = count.min(front.len());
-                into.put_slice(&front[..count]);
-                pipe.bytes.drain(..count);
-                if let Some(writer) = pipe.writer.take() {
-                    writer.wake();
-                }
-                return Poll::Ready(Ok(()));
-            }
-            if pipe.closed {
-                return Poll::Ready(Ok(()));
-            }
-        }
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let pipe = self.read.clone();
+        let mut pipe = pipe.lock();
         pipe.reader = Some(cx.waker().clone());
-        Poll::Pending
+        if pipe.held {
+            return Poll::Pending;
+        }
+        if pipe.broken {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        let Some((due, piece)) = pipe.under_way.front_mut() else { return Poll::Pending };
+        if *due > Instant::now() {
+            let due = *due;
+            let arrival = self.arrival.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            arrival.as_mut().reset(due);
+            std::task::ready!(arrival.as_mut().poll(cx));
+        }
+        let Some(bytes) = piece else { return Poll::Ready(Ok(())) };
+        let (front, _) = bytes.as_slices();
+        let count = front.len().min(into.remaining());
+        into.put_slice(&front[..count]);
+        bytes.drain(..count);
+        if bytes.is_empty() {
+            pipe.under_way.pop_front();
+        }
+        pipe.bytes -= count;
+        if let Some(writer) = pipe.writer.take() {
+            writer.wake();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -260,16 +282,14 @@ impl AsyncWrite for End {
         if pipe.broken && !pipe.held {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
-        let room = CAPACITY - pipe.bytes.len();
+        let room = CAPACITY - pipe.bytes;
         if room == 0 {
             pipe.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         let count = room.min(bytes.len());
-        pipe.bytes.extend(&bytes[..count]);
-        if let Some(reader) = pipe.reader.take() {
-            reader.wake();
-        }
+        pipe.bytes += count;
+        pipe.push(Some(bytes[..count].iter().copied().collect()));
         Poll::Ready(Ok(count))
     }
 
@@ -278,9 +298,7 @@ impl AsyncWrite for End {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut pipe = self.write.lock();
-        pipe.closed = true;
-        pipe.wake();
+        self.write.lock().push(None);
         Poll::Ready(Ok(()))
     }
 }

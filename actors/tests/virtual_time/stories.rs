@@ -40,3 +40,12 @@ async fn a_stuck_heartbeat_is_found() {
     let after = stage.until("fatal", |stage| stage.fatal(Master).is_some()).await;
     println!("after {after}: {:?}\n{}", stage.fatal(Master), stage.tell());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_supervisor() {
+    let mut stage = Stage::ready(|_| {}).await;
+    stage.pass(12_345).await;
+    stage.injure(Master, names::SUPERVISOR, Injure::Stuck { ms: 3_600_000 });
+    stage.pass(20_000).await;
+    println!("{}", stage.tell());
+}
