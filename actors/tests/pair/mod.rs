@@ -86,7 +86,7 @@ pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
 
 pub fn catalog() -> Arc<Catalog> {
     let tag =
-        |n: usize| TagDef { writable: true, retain: n.is_multiple_of(2), ..TagDef::new(path(n), ValueType::Int64) };
+        |n: usize| TagDef { writable: true, retain: is_retained(n), ..TagDef::new(path(n), ValueType::Int64) };
     Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
 }
 
@@ -104,6 +104,11 @@ pub fn alarms() -> Arc<AlarmList> {
         description: "".into(),
     };
     Arc::new(AlarmList::new((0..TAGS).map(alarm).collect()).unwrap())
+}
+
+/// The even ones are.
+pub fn is_retained(n: usize) -> bool {
+    n.is_multiple_of(2)
 }
 
 /// Path of a tag; the even ones are retained.
