@@ -24,8 +24,6 @@ use crate::shared::Shared;
 const MAX_WAITING: usize = 2048;
 /// A peer that does not read its goodbye does not get it.
 const CLOSE_WITHIN: Duration = Duration::from_millis(500);
-/// So long what follows a ping waits for the heartbeat.
-const BEAT_WITHIN: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -277,7 +275,7 @@ async fn read_all(mut socket: ReadHalf, mut buffer: Vec<u8>, shared: &Arc<Shared
     }
 }
 
-/// Waits until the message is handled: the peer cannot fill a mailbox.
+/// Waits until the message is handled, or drops it when there is no room: the peer cannot fill a mailbox.
 async fn deliver(message: Control, shared: &Shared) {
     let directory = &shared.directory;
     match hear(message) {
@@ -298,8 +296,10 @@ async fn deliver(message: Control, shared: &Shared) {
         }
         Heard::Heartbeat(ping) => {
             if let Some(heartbeat) = directory.heartbeat() {
-                // One that hangs must not keep the peer's word on the handing over from this node's arbiter.
-                let _ = tokio::time::timeout(BEAT_WITHIN, heartbeat.send(Beat(ping))).await;
+                // Not waited for: one that hangs must not keep the peer's word on the handing over from the arbiter. It
+                // has its turn before the next message; of more than its mailbox takes the rest is not answered.
+                let _ = heartbeat.try_send(Beat(ping));
+                tokio::task::yield_now().await;
             }
         }
         Heard::License(facts) => {

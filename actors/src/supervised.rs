@@ -108,7 +108,9 @@ where
         if let Some(supervisor) = self.shared.directory.supervisor() {
             supervisor.do_send(ActorEnded { name, panic, keeps_failing: verdict.keeps_failing });
         }
-        self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(verdict.after_ms))));
+        // A heart that keeps failing must beat often enough still: alone, this node goes on running.
+        let pause_ms = verdict.after_ms.min(self.shared.settings.failover_time_ms / 4);
+        self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(pause_ms))));
     }
 
     fn works_again(&mut self) {

@@ -85,8 +85,7 @@ pub fn settings(mode: Mode, id: u64, port: u16, pace: Pace) -> Settings {
 }
 
 pub fn catalog() -> Arc<Catalog> {
-    let tag =
-        |n: usize| TagDef { writable: true, retain: is_retained(n), ..TagDef::new(path(n), ValueType::Int64) };
+    let tag = |n: usize| TagDef { writable: true, retain: is_retained(n), ..TagDef::new(path(n), ValueType::Int64) };
     Arc::new(Catalog::new((0..TAGS).map(tag).collect()).unwrap())
 }
 

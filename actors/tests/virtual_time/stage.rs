@@ -23,7 +23,7 @@ use hotpair_core::catalog::TagId;
 use hotpair_core::protocol::{AlarmOutcome, OperationId, WriteItem, WriteOutcome};
 use hotpair_core::quality::Quality;
 use hotpair_core::replicator::Published;
-use hotpair_core::types::{BootId, Millis, Mode, NodeId, Status, UnixMillis};
+use hotpair_core::types::{BootId, Mode, NodeId, Status, UnixMillis};
 use hotpair_core::value::Value;
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -159,10 +159,6 @@ impl Stage {
         self.nodes[place(mode)].is_some()
     }
 
-    pub fn disk(&self, mode: Mode) -> &MemoryDisk {
-        &self.machines[place(mode)].disk
-    }
-
     pub fn journal(&self, mode: Mode) -> &MemoryJournal {
         &self.machines[place(mode)].journal
     }
@@ -181,15 +177,6 @@ impl Stage {
         view.status == Status::Running && view.peer.is_some_and(|peer| peer.status == Status::Faulted)
     }
 
-    /// What each node says of itself and of its peer.
-    pub fn shown(&self) -> Vec<(Status, Option<Status>)> {
-        let shown = |node: &Node| {
-            let view = node.shared.view();
-            (view.status, view.peer.map(|peer| peer.status))
-        };
-        self.nodes.iter().flatten().map(shown).collect()
-    }
-
     pub fn snapshot(&self, mode: Mode, name: &str) -> Snapshot {
         let all = self.node(mode).directory.snapshots();
         all.into_iter().find(|(of, _)| *of == name).map(|(_, snapshot)| snapshot).unwrap_or_default()
@@ -202,12 +189,6 @@ impl Stage {
     /// Virtual milliseconds since the stage was built.
     pub fn now(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
-    }
-
-    /// A moment of a node's clock on the stage's.
-    pub fn at(&self, mode: Mode, at: Millis) -> u64 {
-        let now = self.node(mode).clock.now();
-        (self.now() + at.0) - now.0
     }
 
     /// Lets both nodes work until `work` is done.
@@ -339,12 +320,23 @@ impl Stage {
     /// A clean stop. When this returns, nothing of the node is left.
     pub async fn stop(&mut self, mode: Mode) {
         let shared = self.node(mode).clone();
+        self.say_goodbye(&shared).await;
+        drop(shared);
+        self.kill(mode);
+    }
+
+    /// A clean stop of a node that somebody still holds.
+    pub async fn stop_but_keep(&mut self, mode: Mode, shared: &Arc<Shared>) {
+        self.say_goodbye(shared).await;
+        self.nodes[place(mode)] = None;
+        assert_eq!(living(&shared.directory), Vec::<&str>::new(), "actors that outlived their node");
+    }
+
+    async fn say_goodbye(&mut self, shared: &Shared) {
         let reason = "the test is over".into();
         shared.directory.state_arbiter().unwrap().do_send(Happened(Input::Shutdown { reason }));
         let mut exited = shared.exited();
         self.run(async { exited.wait_for(|exited| *exited).await.map(|_| ()) }).await.unwrap();
         self.run(shared.link.close()).await;
-        drop((exited, shared));
-        self.kill(mode);
     }
 }
