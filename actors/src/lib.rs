@@ -17,6 +17,7 @@ mod alarm_work;
 pub mod clock;
 pub mod connection;
 pub mod directory;
+mod disk_watch;
 pub mod durable;
 pub mod gate;
 pub mod heartbeat;

@@ -24,6 +24,7 @@ use crate::alarm_work::AlarmWork;
 use crate::clock::Clock;
 use crate::connection::Network;
 use crate::directory::Directory;
+use crate::disk_watch::Watched;
 use crate::durable::Durable;
 use crate::gate::Gate;
 use crate::host::{Host, Threads};
@@ -173,6 +174,8 @@ pub struct Shared {
     pub(crate) detector: Mutex<FailureDetector>,
     /// What must last.
     pub disk: Arc<dyn Durable>,
+    pub(crate) watched_disk: Arc<Watched<dyn Durable>>,
+    pub(crate) watched_journal: Arc<Watched<dyn JournalStore>>,
     /// Where the actors are.
     pub directory: Directory,
     /// The connection to the peer.
@@ -217,6 +220,8 @@ impl Shared {
         on_report: OnReport,
     ) -> Arc<Self> {
         let clock = host.clock;
+        let watched_disk = Watched::new(disks.durable, clock);
+        let watched_journal = Watched::new(disks.journal, clock);
         let mut table = TagTable::new(catalog);
         for (path, sample, seq) in found.retained {
             if let Some(id) = table.catalog().find(&path) {
@@ -271,13 +276,15 @@ impl Shared {
             replicator: Mutex::new(replicator),
             alarms: RwLock::new(alarm_table),
             alarm_work: AlarmWork::new(machine),
-            journal: disks.journal,
+            journal: watched_journal.clone(),
+            watched_journal,
             alarm_version: watch::Sender::new(0),
             alarm_facts: Mutex::default(),
             dual_runnings: Mutex::default(),
             arbiter: Mutex::new(arbiter),
             detector: Mutex::new(FailureDetector::new(detector_settings, clock.now())),
-            disk: disks.durable,
+            disk: watched_disk.clone(),
+            watched_disk,
             directory: Directory::default(),
             link: Link::default(),
             network: host.network,

@@ -171,6 +171,8 @@ impl Supervisor {
     }
 
     fn look_at_disk(&mut self) {
+        self.shared.watched_disk.give_up_late("The disk of the data folder");
+        self.shared.watched_journal.give_up_late("The disk of the alarms' journal");
         let trouble = self.shared.disk.trouble().or_else(|| self.shared.journal.trouble());
         if trouble == self.disk_trouble {
             return;

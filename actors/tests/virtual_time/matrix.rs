@@ -305,7 +305,7 @@ impl Cell {
         }
         if kept.acknowledged {
             for node in VICTIMS {
-                let entries = stage.journal(node).entries();
+                let entries = stage.journal(node).disk.entries();
                 let made = entries.iter().filter(|entry| entry.operation.as_deref() == Some("ack-1")).count();
                 assert_eq!(made, 1, "{self}: the acknowledgement at the {node:?}");
             }

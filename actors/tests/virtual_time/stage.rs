@@ -31,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::network::{BackupEnd, Cable, HTTP_PORT, LINK_PORT, MasterEnd};
 use crate::pair;
+use crate::slow_disk::SlowDisk;
 
 /// In virtual time: nothing takes longer.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -47,8 +48,8 @@ pub struct Node {
 
 /// What outlives a process.
 struct Machine {
-    disk: Arc<MemoryDisk>,
-    journal: Arc<MemoryJournal>,
+    disk: Arc<SlowDisk<MemoryDisk>>,
+    journal: Arc<SlowDisk<MemoryJournal>>,
     boots: u64,
 }
 
@@ -81,8 +82,11 @@ impl Stage {
     /// Both machines are off. `tune` changes the settings.
     pub fn new(tune: fn(&mut Settings)) -> Self {
         keep_quiet();
-        let machine =
-            || Machine { disk: Arc::new(MemoryDisk::new()), journal: Arc::new(MemoryJournal::new()), boots: 0 };
+        let machine = || Machine {
+            disk: SlowDisk::of(&Arc::new(MemoryDisk::new())),
+            journal: SlowDisk::of(&Arc::new(MemoryJournal::new())),
+            boots: 0,
+        };
         Self {
             cable: Arc::default(),
             tune,
@@ -118,14 +122,15 @@ impl Stage {
             Backup => BackupEnd::new(&self.cable),
             _ => MasterEnd::new(&self.cable),
         };
-        let tenure = machine.disk.tenure();
+        let (on_disk, journal) = (&machine.disk.disk, &machine.journal.disk);
+        let tenure = on_disk.tenure();
         let found = Found {
             lineage: tenure.lineage,
             reserved: tenure.reserved,
             last_counter: tenure.last_counter,
-            durable: machine.disk.durable(),
-            retained: machine.disk.retained(),
-            alarms: FoundAlarms { list: pair::alarms(), found: machine.journal.found(clock.wall()) },
+            durable: on_disk.durable(),
+            retained: on_disk.retained(),
+            alarms: FoundAlarms { list: pair::alarms(), found: journal.found(clock.wall()) },
         };
         let disks = Disks { durable: machine.disk.clone(), journal: machine.journal.clone() };
         let host = Host { network, clock, threads: Threads::One };
@@ -159,7 +164,11 @@ impl Stage {
         self.nodes[place(mode)].is_some()
     }
 
-    pub fn journal(&self, mode: Mode) -> &MemoryJournal {
+    pub fn disk(&self, mode: Mode) -> &SlowDisk<MemoryDisk> {
+        &self.machines[place(mode)].disk
+    }
+
+    pub fn journal(&self, mode: Mode) -> &SlowDisk<MemoryJournal> {
         &self.machines[place(mode)].journal
     }
 
