@@ -19,6 +19,8 @@ mod divergence;
 mod error;
 mod guard;
 mod health;
+#[cfg(feature = "fault-injection")]
+mod injure;
 mod journal;
 mod metrics;
 mod page;
@@ -161,6 +163,17 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// Calls that make parts of the node fail.
+#[cfg(feature = "fault-injection")]
+fn tests(app: &mut web::ServiceConfig) {
+    let at = |path: &str, allowed| web::resource(path.to_owned()).default_service(error::method_not_allowed(allowed));
+    app.service(at("/api/v1/test/actors", "GET").route(web::get().to(injure::parts)))
+        .service(at("/api/v1/test/actors/{name:.+}/{how}", "POST").route(web::post().to(injure::injure)));
+}
+
+#[cfg(not(feature = "fault-injection"))]
+fn tests(_: &mut web::ServiceConfig) {}
+
 /// Every path that is served; all others are answered with the JSON error `not_found`.
 fn routes(app: &mut web::ServiceConfig) {
     let at = |path: &str, allowed| web::resource(path.to_owned()).default_service(error::method_not_allowed(allowed));
@@ -201,6 +214,7 @@ fn routes(app: &mut web::ServiceConfig) {
                 .route(web::head().to(health::running)),
         )
         .service(at("/metrics", "GET").route(web::get().to(metrics::metrics)))
+        .configure(tests)
         .service(at("/", "GET").route(web::get().to(page::index)))
         .service(at("/ui/{file}", "GET").route(web::get().to(page::file)))
         .default_service(web::to(error::not_found));

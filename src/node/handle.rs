@@ -1,5 +1,8 @@
 //! The handle of a node: what a program can do with it.
 
+#[cfg(feature = "fault-injection")]
+mod injure;
+
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use super::aged::aged;
 use super::feed::Runner;
 use super::hooks::Hooks;
 use super::metrics::{self, Counts};
-use super::{Addressed, StatusSender, publish, shown, system_tags};
+use super::{Addressed, StatusSender, feed, publish, shown, system_tags};
 use crate::config::Config;
 use crate::sources::SourceUpdate;
 use crate::status::{ActorStatus, Event, LicenseComparison, NodeMetrics, NodeStatus};
@@ -30,6 +33,9 @@ use crate::storage::{Journal, Storage};
 
 /// What the hooks get for their last work, which is what ends Running.
 const LAST_HOOKS: Duration = Duration::from_secs(5);
+
+/// What the end of threads and disks gets, and the hooks with it: a disk that hangs must not keep the process.
+const END_WITHIN: Duration = Duration::from_secs(8);
 
 /// A hold is at most a week: longer ones are forgotten ones.
 const MAX_HOLD_MINUTES: u32 = 7 * 24 * 60;
@@ -376,7 +382,13 @@ impl NodeHandle {
     /// Numbers for a monitoring system.
     pub fn metrics(&self) -> NodeMetrics {
         let status = self.status();
-        metrics::all(&self.inner.shared, &self.inner.counts, &status, self.alarm_table().counts())
+        let mut metrics = metrics::all(&self.inner.shared, &self.inner.counts, &status, self.alarm_table().counts());
+        for runner in self.inner.runners.lock().iter() {
+            let name = format!("Source/{}", runner.name);
+            metrics.actor_restarts.push((name.clone(), "panic", runner.panics()));
+            metrics.actor_restarts.push((name, "hang", runner.hangs));
+        }
+        metrics
     }
 
     /// Resolves, with why, when this node must end its process: something that the pair depends on hangs.
@@ -406,9 +418,13 @@ impl NodeHandle {
         }
         shared.link.close().await;
         let inner = self.inner.clone();
-        let done = std::thread::Builder::new().name("hp-stop".into()).spawn(move || inner.end());
-        if let Ok(done) = done {
-            let _ = tokio::task::spawn_blocking(move || done.join()).await;
+        let (tell, ended) = oneshot::channel();
+        let ending = std::thread::Builder::new().name("hp-stop".into()).spawn(move || {
+            inner.end();
+            let _ = tell.send(());
+        });
+        if ending.is_ok() && tokio::time::timeout(END_WITHIN, ended).await.is_err() {
+            tracing::error!("the node has not ended within {} s: is its disk gone?", END_WITHIN.as_secs());
         }
     }
 
@@ -418,16 +434,22 @@ impl NodeHandle {
         let mut changes = self.inner.shared.changes();
         let mut stopped = self.inner.shared.stopped();
         let thread = std::thread::Builder::new().name("hp-status".into()).spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
             runtime.block_on(async move {
                 let mut leads = false;
+                let mut look = tokio::time::interval(feed::LOOK_EVERY);
                 loop {
                     if let Some(inner) = node.upgrade() {
                         inner.show(&mut leads);
                     }
-                    tokio::select! {
-                        more = changes.changed() => if more.is_err() { return },
-                        _ = stopped.wait_for(|stopped| *stopped) => return,
+                    loop {
+                        tokio::select! {
+                            more = changes.changed() => if more.is_err() { return } else { break },
+                            _ = stopped.wait_for(|stopped| *stopped) => return,
+                            _ = look.tick() => if let Some(inner) = node.upgrade() {
+                                inner.runners.lock().iter_mut().for_each(Runner::look);
+                            },
+                        }
                     }
                 }
             });
@@ -454,9 +476,7 @@ impl Inner {
 
     /// Ends every thread of the node, then the disk, and waits for the hooks.
     fn end(&self) {
-        for runner in std::mem::take(&mut *self.runners.lock()) {
-            runner.stop();
-        }
+        Runner::stop_all(std::mem::take(&mut *self.runners.lock()));
         self.shared.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             let _ = thread.join();

@@ -80,12 +80,16 @@ struct Shared {
     signal: Mutex<Signal>,
     changed: Condvar,
     stats: Mutex<RunnerStats>,
+    /// The source is in one of its functions since then.
+    busy_since: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
 struct Signal {
     stop: bool,
     wakes: u64,
+    #[cfg(feature = "fault-injection")]
+    injury: Option<hotpair_actors::injure::Injure>,
 }
 
 impl RunnerHandle {
@@ -104,6 +108,18 @@ impl RunnerHandle {
     /// What it did so far.
     pub fn stats(&self) -> RunnerStats {
         self.shared.stats.lock().clone()
+    }
+
+    /// For how long the source has not come back from what it was asked to do.
+    pub fn busy_for(&self) -> Duration {
+        self.shared.busy_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// With its next step the source fails so.
+    #[cfg(feature = "fault-injection")]
+    pub fn injure(&self, how: hotpair_actors::injure::Injure) {
+        self.shared.signal.lock().injury = Some(how);
+        self.wake();
     }
 }
 
@@ -202,9 +218,13 @@ impl SourceRunner {
     }
 
     fn step(&mut self) -> Stepped {
+        #[cfg(feature = "fault-injection")]
+        self.suffer();
         let now = self.now();
         let mut batch = Vec::new();
         let next = self.source.step(now, upcast(&self.plant), &mut batch);
+        // From here on it waits for the node, not for the source.
+        *self.shared.busy_since.lock() = None;
         let refused = self.deadband.retain_changes(&self.catalog, &mut batch).or_else(|| self.source.fault());
         let count = batch.len() as u64;
         let taken = if batch.is_empty() { Ok(()) } else { self.plant.publish(batch) };
@@ -224,10 +244,26 @@ impl SourceRunner {
 
     /// What a panic leaves half done in the source is void: `resume` builds it anew from the tags before the next step.
     fn guarded<T>(&mut self, call: fn(&mut Self) -> T) -> Result<T, String> {
-        catch_unwind(AssertUnwindSafe(|| call(self))).map_err(|payload| {
+        *self.shared.busy_since.lock() = Some(Instant::now());
+        let result = catch_unwind(AssertUnwindSafe(|| call(self)));
+        *self.shared.busy_since.lock() = None;
+        result.map_err(|payload| {
             let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
             text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
         })
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn suffer(&self) {
+        use hotpair_actors::injure::{INJURED, Injure};
+        let injury = self.shared.signal.lock().injury.take();
+        match injury {
+            Some(Injure::Hang { ms } | Injure::Stuck { ms } | Injure::Flood { ms }) => {
+                std::thread::sleep(Duration::from_millis(ms));
+            }
+            Some(Injure::Panic | Injure::Stop) => std::panic::panic_any(INJURED),
+            None => {}
+        }
     }
 
     fn source_name(&self) -> String {

@@ -141,6 +141,10 @@ impl Drop for Writer {
         let (dones, reports) = {
             let mut queue = self.shared.queue.lock();
             queue.closed = true;
+            if !queue.closing {
+                let ended = "The disk's thread has ended: nothing more is stored. Start this node again.";
+                *self.shared.trouble.lock() = Some(DiskError(Arc::from(ended)));
+            }
             (std::mem::take(&mut queue.dones), std::mem::take(&mut queue.reports))
         };
         for done in dones.into_iter().chain(reports.into_iter().map(|report| report.done)) {

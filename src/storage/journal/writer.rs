@@ -134,6 +134,11 @@ impl Drop for Writer {
         let operations = {
             let mut queue = self.shared.queue.lock();
             queue.closed = true;
+            if !queue.closing {
+                let ended =
+                    "The thread of the alarms' journal has ended: nothing more is stored. Start this node again.";
+                *self.shared.trouble.lock() = Some(DiskError(Arc::from(ended)));
+            }
             queue.rows = 0;
             std::mem::take(&mut queue.operations)
         };
