@@ -442,3 +442,14 @@ fn raw(port: u16, bytes: &[u8]) -> String {
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+/// A program for plants cannot be made to fail. (Built with `fault-injection` it can: `tests/fault_injection.rs`.)
+#[cfg(not(feature = "fault-injection"))]
+#[test]
+fn there_are_no_calls_that_make_parts_fail() {
+    let single = Pair::builder().start_independent();
+    for part in ["", "/Heartbeat/panic", "/Disk/hang"] {
+        let reply = single.node.http.post(&format!("/api/v1/test/actors{part}"), &[], &json!({}));
+        assert_eq!((reply.status, reply.error_code()), (404, "not_found".to_owned()), "{part}");
+    }
+}

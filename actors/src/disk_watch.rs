@@ -26,12 +26,13 @@ pub(crate) struct Watched<D: ?Sized> {
 #[derive(Default)]
 struct Waits {
     /// In the order of their beginning. Most are answered in that order too.
-    operations: VecDeque<(u64, Millis, Box<dyn FnOnce(DiskError) + Send>)>,
+    operations: VecDeque<(u64, Millis, GiveUp)>,
     next: u64,
     /// The disk has left something unanswered, and has not answered since.
     silent: Option<DiskError>,
 }
 
+type GiveUp = Box<dyn FnOnce(DiskError) + Send>;
 type Answer<T> = Box<dyn FnOnce(Result<T, DiskError>) + Send>;
 
 impl<D: ?Sized> Watched<D> {

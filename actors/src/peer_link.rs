@@ -120,7 +120,7 @@ impl PeerLink {
     }
 
     /// Whether the peer's address for proofs of death answers while the peer surely lives.
-    fn try_alive_at(&mut self, alive_at: String, ctx: &mut Context<Self>) {
+    fn try_alive_at(&mut self, alive_at: &str, ctx: &mut Context<Self>) {
         self.alive_at = None;
         let Ok(alive_at) = alive_at.parse::<SocketAddr>() else { return };
         if self.shared.settings.mode != Mode::Master {
@@ -190,7 +190,7 @@ impl Handler<Greeted> for PeerLink {
         if let Some(arbiter) = self.shared.directory.state_arbiter() {
             arbiter.do_send(Happened(Input::LinkUp(greeting)));
         }
-        self.try_alive_at(alive_at, ctx);
+        self.try_alive_at(&alive_at, ctx);
         if self.shared.settings.mode == Mode::Backup {
             if let Some(old) = self.lane.take() {
                 old.abort();

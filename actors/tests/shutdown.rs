@@ -6,6 +6,8 @@ mod pair;
 
 use std::time::{Duration, Instant};
 
+use hotpair_actors::directory::names;
+use hotpair_actors::injure::{Injure, injure, living};
 use hotpair_core::types::Status;
 use pair::{CALM, PATIENCE, Pair};
 
@@ -22,6 +24,11 @@ async fn no_thread_is_left() {
     for _ in 0..3 {
         let mut pair = Pair::ready(CALM).await;
         assert!(threads().len() >= 8);
+        assert_eq!(living(&pair.master.shared.directory), names::ALL);
+        for name in names::ALL {
+            injure(&pair.master.shared.directory, name, Injure::Panic).unwrap();
+        }
+        pair.until_ready().await;
         pair.master.shut_down().await;
         pair.backup.until("Running", |node| node.view().status == Status::Running).await;
         pair.backup.shut_down().await;
@@ -30,6 +37,9 @@ async fn no_thread_is_left() {
         while !threads().is_empty() {
             assert!(Instant::now() < deadline, "left: {:?}", threads());
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for node in [&pair.master, &pair.backup] {
+            assert_eq!(living(&node.shared.directory), Vec::<&str>::new(), "actors that outlived their node");
         }
     }
 }

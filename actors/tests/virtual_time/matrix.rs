@@ -166,7 +166,7 @@ impl Cell {
     /// Clients write at the node that the fault hits, each tag once.
     fn load(&self, stage: &Stage, tags: std::ops::Range<usize>, told: &mut Told) {
         for tag in tags {
-            let value = 100 + tag as i64;
+            let value = 100 + tag.cast_signed() as i64;
             told.writes.push((tag, value, stage.send_write(self.victim, tag, value, None)));
             drop(stage.send_publish(self.victim, 40 + tag % 5, value));
         }

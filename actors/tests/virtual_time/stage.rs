@@ -2,6 +2,7 @@
 //! when nothing is left to do, and then at once to the next timer: a story of minutes takes milliseconds, and is the same
 //! each time.
 
+use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -117,7 +118,7 @@ impl Stage {
         settings.boot = BootId(id * 1000 + machine.boots);
         settings.http = HttpAt { advertise: None, port: Some(HTTP_PORT), bind: Some([0, 0, 0, 0].into()) };
         (self.tune)(&mut settings);
-        let clock = Clock::steady(UnixMillis(BEGINNING.0 + now as i64));
+        let clock = Clock::steady(UnixMillis(BEGINNING.0 + now.cast_signed()));
         let network: Arc<dyn hotpair_actors::connection::Network> = match mode {
             Backup => BackupEnd::new(&self.cable),
             _ => MasterEnd::new(&self.cable),
@@ -241,9 +242,9 @@ impl Stage {
         let mut text = String::new();
         for node in self.nodes.iter().flatten() {
             let shared = &node.shared;
-            text += &format!("\n{} {:?}", shared.settings.mode, shared.view());
+            let _ = write!(text, "\n{} {:?}", shared.settings.mode, shared.view());
             for record in shared.events(20) {
-                text += &format!("\n    {} {:?}", record.time.0 - BEGINNING.0, record.event);
+                let _ = write!(text, "\n    {} {:?}", record.time.0 - BEGINNING.0, record.event);
             }
         }
         text
