@@ -29,8 +29,8 @@ fn injure(node: &Node, part: &str, how: &str, ms: Option<u64>) {
     assert_eq!(reply.status, 202, "{part} {how}: {reply:?}");
 }
 
-fn restarts(node: &Node, part: &str, cause: &str) -> f64 {
-    node.metric(&format!("hotpair_actor_restarts_total{{actor=\"{part}\",cause=\"{cause}\"}}"))
+fn restarts(node: &Node, part: &str, cause: &str) -> u64 {
+    node.metric(&format!("hotpair_actor_restarts_total{{actor=\"{part}\",cause=\"{cause}\"}}")) as u64
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn actors_that_panic_and_stop_are_replaced_and_nobody_notices() {
                 let reply = node.write(TAG, value, None);
                 assert!(reply.all_written(), "{actor} {how} at the {}: {reply:?}", node.name);
                 if cause != "none" {
-                    until("it was replaced", || restarts(node, actor, cause) == 1.0);
+                    until("it was replaced", || restarts(node, actor, cause) == 1);
                 }
             }
         }
@@ -131,7 +131,7 @@ fn a_licence_checker_that_hangs_is_replaced() {
     let pair = Pair::builder().start();
     let events = [pair.master.events().len(), pair.backup.events().len()];
     injure(&pair.master, "LicenseChecker", "hang", None);
-    until("it was replaced", || restarts(&pair.master, "LicenseChecker", "hang") == 1.0);
+    until("it was replaced", || restarts(&pair.master, "LicenseChecker", "hang") == 1);
     pair.master.write_replicated(TAG, 6.0);
     assert_eq!([pair.master.events().len(), pair.backup.events().len()], events);
 }
@@ -141,7 +141,7 @@ fn an_actor_that_keeps_failing_makes_the_node_faulted_until_it_is_cleared() {
     let pair = Pair::builder().start();
     for n in 1..=6 {
         injure(&pair.master, "LicenseChecker", "panic", None);
-        until("it ended", || restarts(&pair.master, "LicenseChecker", "panic") == f64::from(n));
+        until("it ended", || restarts(&pair.master, "LicenseChecker", "panic") == n);
     }
     pair.backup.wait_shows("Running", "Faulted");
     let status = pair.master.wait_shows("Faulted", "Running");
@@ -181,12 +181,12 @@ fn a_source_that_panics_or_hangs_is_replaced_and_feeds_again() {
     };
     feeds();
     injure(node, &source, "panic", None);
-    until("it panicked", || restarts(node, &source, "panic") == 1.0);
+    until("it panicked", || restarts(node, &source, "panic") == 1);
     feeds();
     injure(node, &source, "hang", Some(30_000));
-    until("it was replaced", || restarts(node, &source, "hang") == 1.0);
+    until("it was replaced", || restarts(node, &source, "hang") == 1);
     feeds();
-    assert_eq!(restarts(node, &source, "panic"), 1.0);
+    assert_eq!(restarts(node, &source, "panic"), 1);
     // Two hang at once: the one that was replaced, and its successor. The stop waits for neither.
     injure(node, &source, "hang", Some(30_000));
     assert_eq!(node.terminate().code(), Some(0));
