@@ -1,6 +1,7 @@
 //! An HTTP client that hides nothing: no retries, no redirects, a short time limit, every status code is an answer.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use ureq::http::Request;
 use ureq::{Agent, AsSendBody};
 
 /// Longer than a write may take: a switch of 2 s and a wait for replication of 0.5 s.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
+pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Calls to one node.
 #[derive(Clone)]
@@ -27,11 +28,12 @@ pub struct Reply {
 }
 
 impl Client {
+    /// Of a node on this machine.
     pub fn new(port: u16) -> Self {
-        Self::with_time_limit(port, TIME_LIMIT)
+        Self::at(Ipv4Addr::LOCALHOST, port, TIME_LIMIT)
     }
 
-    pub fn with_time_limit(port: u16, limit: Duration) -> Self {
+    pub fn at(host: Ipv4Addr, port: u16, limit: Duration) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(Some(limit))
             .http_status_as_error(false)
@@ -39,7 +41,7 @@ impl Client {
             .allow_non_standard_methods(true)
             .build()
             .new_agent();
-        Self { base: format!("http://127.0.0.1:{port}"), agent }
+        Self { base: format!("http://{host}:{port}"), agent }
     }
 
     /// The error is one of the connection: nothing is known about what became of the request.

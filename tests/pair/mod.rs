@@ -15,11 +15,14 @@ pub mod alarms;
 pub mod cable;
 pub mod http;
 pub mod link;
+pub mod machine;
 pub mod node;
 pub mod ports;
 pub mod project;
+pub mod site;
 pub mod socket;
 pub mod watch;
+pub mod world;
 
 use std::fs;
 use std::path::Path;
@@ -32,6 +35,7 @@ use tempfile::TempDir;
 
 pub use cable::Cable;
 pub use http::{Client, Reply};
+pub use machine::Machine;
 pub use node::{Node, Status, Values};
 pub use project::Project;
 pub use watch::Overlap;
@@ -59,6 +63,7 @@ pub struct Builder {
     connection_wait_time_ms: u64,
     fast_failover: bool,
     cable: bool,
+    machines: [Machine; 2],
     project: Project,
 }
 
@@ -108,6 +113,12 @@ impl Builder {
     /// The nodes meet over a cable that the test can cut: [`Pair::cable`].
     pub fn cable(mut self) -> Self {
         self.cable = true;
+        self
+    }
+
+    /// The Master's machine and the Backup's.
+    pub fn machines(mut self, machines: [Machine; 2]) -> Self {
+        self.machines = machines;
         self
     }
 
@@ -162,14 +173,15 @@ impl Builder {
     #[track_caller]
     pub fn start_independent(self) -> Single {
         let folder = temporary_folder();
-        let node = self.write_node("independent", folder.path(), ports::free(), watch::Record::default());
+        let node = self.write_node("independent", folder.path(), self.machines[0].link_port(), watch::Record::default());
         node.start();
         node.wait("it is Running", TIMEOUT, Status::is_running);
         Single { node, folder }
     }
 
     fn write_files(&self) -> Pair {
-        let (folder, link_port, watch) = (temporary_folder(), ports::free(), watch::Watch::default());
+        let (folder, watch) = (temporary_folder(), watch::Watch::default());
+        let link_port = self.machines[0].link_port();
         let cable = self.cable.then(|| Cable::new(ports::free(), link_port));
         let backup_connects_to = cable.as_ref().map_or(link_port, |cable| cable.port);
         let master = self.write_node("master", folder.path(), link_port, watch.record());
@@ -180,11 +192,12 @@ impl Builder {
 
     /// `link_port`: where a Master listens or a Backup connects.
     fn write_node(&self, name: &'static str, folder: &Path, link_port: u16, record: watch::Record) -> Node {
-        let (own, http_port) = (folder.join(name), ports::free());
+        let machine = &self.machines[usize::from(name == "backup")];
+        let (own, http_port) = (folder.join(name), machine.http_port());
         fs::create_dir_all(own.join("data")).unwrap();
         self.project.write_to(&own.join("project"));
         fs::write(own.join("hotpair.toml"), self.config(name, &own, http_port, link_port)).unwrap();
-        Node::new(name, &own, http_port, link_port, record)
+        Node::new(name, &own, machine.clone(), http_port, link_port, record)
     }
 
     fn config(&self, mode: &str, own: &Path, http_port: u16, link_port: u16) -> String {
@@ -201,7 +214,7 @@ data_dir = "{data}"
 dir = "{project}"
 
 [http]
-bind = "127.0.0.1"
+bind = "{http_bind}"
 port = {http_port}
 auth = "off"
 
@@ -210,9 +223,9 @@ mode = "{mode}"
 failover_time_ms = {failover}
 connection_wait_time_ms = {wait}
 recovery_mode = "{recovery}"
-bind = "127.0.0.1"
+bind = "{link}"
 port = {link_port}
-master_host = "127.0.0.1"
+master_host = "{link}"
 master_port = {link_port}
 use_ssl = false
 ping_rate_ms = {ping_rate}
@@ -220,6 +233,8 @@ ping_timeout_ms = {ping_timeout}
 missed_pings = {missed_pings}
 fast_failover = {fast}
 "#,
+            http_bind = self.machines[0].http_bind(),
+            link = self.machines[0].link,
             data = own.join("data").display(),
             project = own.join("project").display(),
             failover = self.failover_time_ms.unwrap_or(failover),
@@ -240,6 +255,7 @@ impl Pair {
             connection_wait_time_ms: 2000,
             fast_failover: true,
             cable: false,
+            machines: [Machine::this(), Machine::this()],
             project: Project::memory_tags(),
         }
     }

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::TIMEOUT;
-use super::http::{Client, Reply, rows};
+use super::http::{Client, Reply, TIME_LIMIT, rows};
+use super::machine::Machine;
 use super::watch::Record;
 
 /// How often a wait looks again. It is not a delay: a wait ends with its event.
@@ -88,15 +89,38 @@ pub struct Node {
     pub link_port: u16,
     pub http: Client,
     folder: PathBuf,
+    machine: Machine,
+    /// For its next start.
+    environment: Mutex<Vec<(String, String)>>,
     child: Mutex<Option<Child>>,
     record: Record,
 }
 
 impl Node {
     /// A node whose `hotpair.toml` stands in `folder`. It is not started.
-    pub fn new(name: &'static str, folder: &Path, http_port: u16, link_port: u16, record: Record) -> Self {
-        let http = Client::new(http_port);
-        Self { name, http_port, link_port, http, folder: folder.to_owned(), child: Mutex::new(None), record }
+    pub fn new(
+        name: &'static str,
+        folder: &Path,
+        machine: Machine,
+        http_port: u16,
+        link_port: u16,
+        record: Record,
+    ) -> Self {
+        let http = Client::at(machine.page, http_port, TIME_LIMIT);
+        let (folder, environment, child) = (folder.to_owned(), Mutex::default(), Mutex::new(None));
+        Self { name, http_port, link_port, http, folder, machine, environment, child, record }
+    }
+
+    /// Another client of it, which gives up after this time.
+    pub fn client(&self, limit: Duration) -> Client {
+        Client::at(self.machine.page, self.http_port, limit)
+    }
+
+    /// Its process gets this variable at the next start.
+    pub fn set_environment(&self, name: &str, value: &str) {
+        let mut environment = self.environment.lock().unwrap_or_else(PoisonError::into_inner);
+        environment.retain(|(other, _)| other != name);
+        environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Gives a key of its `hotpair.toml` another value, for the next start.
@@ -113,6 +137,19 @@ impl Node {
         fs::write(file, lines.join("\n")).unwrap();
     }
 
+    /// At a Master: where it listens for its Backup, for the next start.
+    #[track_caller]
+    pub fn edit_bind_of_link(&self, address: &str) {
+        let file = self.folder.join("hotpair.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (before, after) = text.split_once("[redundancy]").expect("the section");
+        let lines: Vec<String> = after
+            .lines()
+            .map(|line| if line.starts_with("bind = ") { format!("bind = {address:?}") } else { line.to_owned() })
+            .collect();
+        fs::write(file, format!("{before}[redundancy]{}", lines.join("\n"))).unwrap();
+    }
+
     /// Adds lines to its `hotpair.toml`, for the next start.
     #[track_caller]
     pub fn append_config(&self, lines: &str) {
@@ -124,6 +161,11 @@ impl Node {
     /// Where its project stands, see [`super::Project::write_to`].
     pub fn project_dir(&self) -> PathBuf {
         self.folder.join("project")
+    }
+
+    /// Where it keeps what lasts.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     // Its process.
@@ -158,9 +200,14 @@ impl Node {
         let mut child = self.child();
         assert!(child.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let started = Command::new(env!("CARGO_BIN_EXE_hotpair"))
+        let environment = self.environment.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let started = self
+            .machine
+            .command(env!("CARGO_BIN_EXE_hotpair"))
             .args(["run", "--config"])
             .arg(self.folder.join("hotpair.toml"))
+            .args(self.machine.arguments())
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -29,6 +29,15 @@ impl Project {
         Self { tags: format!("{HEADER}{}", operator_rows()), alarms: String::new(), sources: String::new() }
     }
 
+    /// As [`Self::memory_tags`], and so many [`more_tag`]s.
+    pub fn with_more_tags(count: usize) -> Self {
+        let mut project = Self::memory_tags();
+        for number in 0..count {
+            writeln!(project.tags, "{},Float64,,,true,0,false", more_tag(number)).unwrap();
+        }
+        project
+    }
+
     /// The tags of `tests/data/tennessee-eastman/tags.csv`, fed by a replay that starts over at its end, and
     /// the operator's own.
     pub fn tennessee_eastman(file: &str, speed: f64) -> Self {
@@ -69,6 +78,11 @@ impl Project {
             fs::write(dir.join("alarms.csv"), &self.alarms).unwrap();
         }
     }
+}
+
+/// A tag of [`Project::with_more_tags`].
+pub fn more_tag(number: usize) -> String {
+    format!("Plant/More/Area{:03}/Tag{number:06}", number / 1000)
 }
 
 fn operator_rows() -> String {

@@ -83,8 +83,9 @@ impl Watch {
     /// One thread a node: a stopped node that does not answer delays nobody.
     pub fn start(mut self, nodes: &[&Node]) -> Self {
         for node in nodes {
-            let (name, port, record, ended) = (node.name, node.http_port, self.record(), Arc::clone(&self.ended));
-            self.pollers.push(thread::spawn(move || poll(name, port, &record, &ended)));
+            let (name, client) = (node.name, node.client(Duration::from_millis(500)));
+            let (record, ended) = (self.record(), Arc::clone(&self.ended));
+            self.pollers.push(thread::spawn(move || poll(name, &client, &record, &ended)));
         }
         self
     }
@@ -120,8 +121,7 @@ impl Watch {
     }
 }
 
-fn poll(node: &'static str, port: u16, record: &Record, ended: &AtomicBool) {
-    let client = Client::with_time_limit(port, Duration::from_millis(500));
+fn poll(node: &'static str, client: &Client, record: &Record, ended: &AtomicBool) {
     while !ended.load(Ordering::Relaxed) {
         let asked = Instant::now();
         if let Ok(reply) = client.try_get("/api/v1/redundancy/status")

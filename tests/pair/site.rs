@@ -1,0 +1,163 @@
+//! Two machines, as network namespaces, and the network between them, for a test in a [`super::world`].
+//!
+//! ```text
+//!   master  link 10.7.1.2 ---- 10.7.1.1  the test,  10.7.2.1 ---- 10.7.2.2 link  backup
+//!           page 10.8.1.2 ---- 10.8.1.1  a router   10.8.2.1 ---- 10.8.2.2 page
+//! ```
+//!
+//! The nodes meet over the links; the test asks them over the pages, which nothing here cuts but a power cut. Nothing in
+//! between tells a node that its packets are lost.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::machine::Machine;
+use super::world::{run, works};
+
+pub const MASTER: usize = 0;
+pub const BACKUP: usize = 1;
+
+const NAMES: [&str; 2] = ["master", "backup"];
+
+pub struct Site {
+    pub machines: [Machine; 2],
+}
+
+impl Site {
+    #[track_caller]
+    pub fn build() -> Self {
+        run("echo 1 > /proc/sys/net/ipv4/ip_forward");
+        let machines = [MASTER, BACKUP].map(|which| Machine {
+            netns: Some(NAMES[which]),
+            link: Ipv4Addr::new(10, 7, number(which), 2),
+            page: Ipv4Addr::new(10, 8, number(which), 2),
+        });
+        for which in [MASTER, BACKUP] {
+            power_on(which);
+        }
+        Self { machines }
+    }
+
+    /// The plug of a machine's link is pulled at the other side: no carrier.
+    #[track_caller]
+    pub fn unplug(&self, which: usize) {
+        run(&format!("ip link set link-{} down", NAMES[which]));
+    }
+
+    #[track_caller]
+    pub fn plug(&self, which: usize) {
+        run(&format!("ip link set link-{} up", NAMES[which]));
+    }
+
+    /// Nothing of the link gets to this machine any more, and nobody is told.
+    #[track_caller]
+    pub fn swallow_towards(&self, which: usize) {
+        run(&format!("ip route replace blackhole {}/32", self.machines[which].link));
+    }
+
+    /// As a firewall that says so: ICMP "administratively prohibited".
+    #[track_caller]
+    pub fn prohibit_towards(&self, which: usize) {
+        run(&format!("ip route replace prohibit {}/32", self.machines[which].link));
+    }
+
+    /// Everything passes both ways again.
+    pub fn let_pass(&self) {
+        for machine in &self.machines {
+            works(&format!("ip route del {}/32", machine.link));
+        }
+    }
+
+    #[track_caller]
+    pub fn cut(&self) {
+        self.swallow_towards(MASTER);
+        self.swallow_towards(BACKUP);
+    }
+
+    /// The machine shuts its own interface: the kernel knows of no way any more.
+    #[track_caller]
+    pub fn interface_down(&self, which: usize) {
+        run(&format!("ip -n {} link set dev link down", NAMES[which]));
+    }
+
+    #[track_caller]
+    pub fn interface_up(&self, which: usize) {
+        run(&format!("ip -n {} link set dev link up", NAMES[which]));
+        route(which);
+    }
+
+    /// Each direction carries so much, and the router keeps at most `queue_ms` of it waiting.
+    #[track_caller]
+    pub fn rate(&self, rate: &str, queue_ms: u32) {
+        for name in NAMES {
+            run(&format!("tc qdisc replace dev link-{name} root tbf rate {rate} burst 16kb latency {queue_ms}ms"));
+        }
+    }
+
+    #[track_caller]
+    pub fn full_speed(&self) {
+        for name in NAMES {
+            run(&format!("tc qdisc del dev link-{name} root"));
+        }
+    }
+
+    /// How many bytes ever went over the link to this machine.
+    #[track_caller]
+    pub fn sent_to(&self, which: usize) -> u64 {
+        let line = format!("ip -s -j link show dev link-{}", NAMES[which]);
+        let output = Command::new("sh").args(["-c", &line]).output().expect("ip");
+        let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON of ip");
+        shown[0]["stats64"]["tx"]["bytes"].as_u64().expect("a counter of bytes")
+    }
+
+    /// The machine is dark at once: nobody hears of it, not even a goodbye of its kernel. Then its process is to be
+    /// killed, and [`Self::power_off`] follows.
+    #[track_caller]
+    pub fn goes_dark(&self, which: usize) {
+        run(&format!("ip link set link-{0} down && ip link set page-{0} down", NAMES[which]));
+    }
+
+    /// Its kernel forgets all connections.
+    #[track_caller]
+    pub fn power_off(&self, which: usize) {
+        run(&format!("ip netns del {0} && ip link del link-{0} && ip link del page-{0}", NAMES[which]));
+    }
+
+    #[track_caller]
+    pub fn power_on(&self, which: usize) {
+        power_on(which);
+    }
+
+    /// Gives a machine another address on its link instead of the one it has.
+    #[track_caller]
+    pub fn move_address(&self, which: usize, from: Ipv4Addr, to: Ipv4Addr) {
+        let name = NAMES[which];
+        run(&format!("ip -n {name} addr add {to}/24 dev link && ip -n {name} addr del {from}/24 dev link"));
+        route(which);
+    }
+}
+
+fn number(which: usize) -> u8 {
+    u8::try_from(which).expect("0 or 1") + 1
+}
+
+#[track_caller]
+fn power_on(which: usize) {
+    let (name, number) = (NAMES[which], number(which));
+    run(&format!("ip netns add {name} && ip -n {name} link set lo up"));
+    for (device, network) in [("link", 7), ("page", 8)] {
+        run(&format!(
+            "ip link add {device}-{name} type veth peer name {device} netns {name} && \
+             ip addr add 10.{network}.{number}.1/24 dev {device}-{name} && ip link set {device}-{name} up && \
+             ip -n {name} addr add 10.{network}.{number}.2/24 dev {device} && ip -n {name} link set dev {device} up"
+        ));
+    }
+    route(which);
+}
+
+#[track_caller]
+fn route(which: usize) {
+    run(&format!("ip -n {} route replace default via 10.7.{}.1", NAMES[which], number(which)));
+}
