@@ -1,14 +1,16 @@
 //! How a node reaches its peer: a network that makes connections. In a process that is TCP; a test gives another one.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::time::timeout;
 
 /// Something of a network that is waited for.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -19,8 +21,30 @@ pub trait Network: Send + Sync + 'static {
     /// meanwhile waits: a refused connection proves the process dead.
     fn door(&self) -> io::Result<Option<Box<dyn Door>>>;
 
-    /// A connection to that host and port.
-    fn connect<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Connection>;
+    /// The addresses of that host.
+    fn addresses<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Vec<SocketAddr>>;
+
+    /// A connection to that address.
+    fn connect(&self, to: SocketAddr) -> Pending<'_, Connection>;
+}
+
+/// Connects to a host. Each address that its name has gets its time: one that is silent must not hide the next. "Refused"
+/// means: by all of them.
+pub async fn reach(network: &dyn Network, host: &str, port: u16, limit: Duration) -> io::Result<Connection> {
+    let silent = || io::Error::new(ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()));
+    let addresses = timeout(limit, network.addresses(host, port)).await.map_err(|_| silent())??;
+    let mut problem: Option<io::Error> = None;
+    for address in addresses {
+        let error = match timeout(limit, network.connect(address)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(_) => silent(),
+        };
+        if problem.as_ref().is_none_or(|before| before.kind() == ErrorKind::ConnectionRefused) {
+            problem = Some(error);
+        }
+    }
+    Err(problem.unwrap_or_else(|| io::Error::new(ErrorKind::NotFound, "the name has no address")))
 }
 
 /// Where connections come in.
@@ -184,8 +208,12 @@ impl Network for Tcp {
         Ok(Some(Box::new(TcpListener::from_std(listener.try_clone()?)?)))
     }
 
-    fn connect<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Connection> {
-        Box::pin(async move { TcpStream::connect((host, port)).await.map(Connection::from) })
+    fn addresses<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Vec<SocketAddr>> {
+        Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
+    }
+
+    fn connect(&self, to: SocketAddr) -> Pending<'_, Connection> {
+        Box::pin(async move { TcpStream::connect(to).await.map(Connection::from) })
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::connection::{Connection, Door};
+use crate::connection::{Connection, Door, reach};
 use crate::directory::names::PEER_LINK;
 use crate::messages::{DropLink, Greeted, Happened, LinkChanged, LinkEnded, OpenLane, Probe, TagsHappened, UseLink};
 use crate::shared::Shared;
@@ -338,8 +338,8 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
     let mut attempts = Attempts::default();
     shared.link.set_trying(true);
     loop {
-        match tokio::time::timeout(limit, shared.network.connect(host, *port)).await {
-            Ok(Ok(stream)) => {
+        match reach(&*shared.network, host, *port, limit).await {
+            Ok(stream) => {
                 match greet::within(shared.settings.connect_timeout_ms, greet::ask(&shared, stream)).await {
                     Outcome::Linked { stream, received, greeting, session, remarks } => {
                         me.do_send(Greeted { stream, received, greeting, session, remarks });
@@ -356,7 +356,7 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
                     Outcome::Lane { .. } => {}
                 }
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 let kind = error.kind();
                 attempts.failed(&shared, Some(kind), format!("cannot reach {host}:{port}: {error}"));
                 if kind == ErrorKind::ConnectionRefused
@@ -365,11 +365,6 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
                 {
                     let _ = arbiter.send(Happened(Input::ProvenDead)).await;
                 }
-            }
-            Err(_) => {
-                let limit = limit.as_millis();
-                let error = format!("cannot reach {host}:{port}: no answer within {limit} ms");
-                attempts.failed(&shared, Some(ErrorKind::TimedOut), error);
             }
         }
         sleep(Duration::from_millis(pause + jitter_ms(&shared, pause))).await;
@@ -408,7 +403,7 @@ async fn watch_for_death(shared: Arc<Shared>, alive_at: SocketAddr) {
 /// Whether a process takes connections at that address; none: it does not say.
 async fn asked_alive(shared: &Shared, at: SocketAddr) -> Option<io::Result<Connection>> {
     let limit = Duration::from_millis(ASK_ALIVE_WITHIN_MS);
-    tokio::time::timeout(limit, shared.network.connect(&at.ip().to_string(), at.port())).await.ok()
+    tokio::time::timeout(limit, shared.network.connect(at)).await.ok()
 }
 
 /// At the Backup: keeps the bulk connection of link `session` up as long as that link stands.
@@ -417,7 +412,7 @@ async fn keep_lane(shared: Arc<Shared>, session: u64) {
     let limit = Duration::from_millis(shared.settings.connect_timeout_ms);
     let mut pause = FIRST_PAUSE_MS;
     while shared.link.session() == Some(session) {
-        if let Ok(Ok(mut stream)) = tokio::time::timeout(limit, shared.network.connect(&host, port)).await {
+        if let Ok(mut stream) = reach(&*shared.network, &host, port, limit).await {
             let Ok(join) = hotpair_core::wire::encode_control(&Control::JoinBulk { session }) else { return };
             if stream.write_all(&join).await.is_ok() {
                 let (closed, ended) = oneshot::channel();

@@ -122,7 +122,11 @@ impl Site {
     /// Its kernel forgets all connections.
     #[track_caller]
     pub fn power_off(&self, which: usize) {
-        run(&format!("ip netns del {0} && ip link del link-{0} && ip link del page-{0}", NAMES[which]));
+        // With the namespace go its ends of the cables, and sometimes ours.
+        run(&format!("ip netns del {}", NAMES[which]));
+        for device in ["link", "page"] {
+            works(&format!("ip link del {device}-{}", NAMES[which]));
+        }
     }
 
     #[track_caller]
@@ -134,7 +138,7 @@ impl Site {
     #[track_caller]
     pub fn move_address(&self, which: usize, from: Ipv4Addr, to: Ipv4Addr) {
         let name = NAMES[which];
-        run(&format!("ip -n {name} addr add {to}/24 dev link && ip -n {name} addr del {from}/24 dev link"));
+        run(&format!("ip -n {name} addr del {from}/24 dev link && ip -n {name} addr add {to}/24 dev link"));
         route(which);
     }
 }

@@ -31,6 +31,13 @@ fn write_alone(node: &Node, path: &str, value: f64) {
     assert!(reply.all_written() && !reply.replicated(), "{} is alone: {reply:?}", node.name);
 }
 
+/// A write at the Running node.
+#[track_caller]
+fn write_at(node: &Node, path: &str, value: f64) {
+    let reply = node.write(path, value, None);
+    assert!(reply.all_written(), "{}: {reply:?}", node.name);
+}
+
 /// Both hold this, and the pair works: a write at each node is on both.
 #[track_caller]
 fn holds_and_works(pair: &Pair, setpoint: f64) {

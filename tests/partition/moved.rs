@@ -7,7 +7,7 @@ use crate::pair::project::SETPOINT;
 use crate::pair::site::{MASTER, Site};
 use crate::pair::world::{alone, run};
 use crate::pair::{Overlap, Pair};
-use crate::{holds_and_works, write_alone};
+use crate::{holds_and_works, write_alone, write_at};
 
 const NAME: &str = "master.plant.test";
 const OLD: Ipv4Addr = Ipv4Addr::new(10, 7, 1, 2);
@@ -22,7 +22,7 @@ fn a_master_that_starts_at_another_address_is_found_by_its_name() {
         pair.master.write_replicated(SETPOINT, 3.0);
         pair.master.kill9();
         pair.backup.wait_shows("Running", "Faulted");
-        assert!(pair.backup.write(SETPOINT, 4.0, None).all_written());
+        write_at(&pair.backup, SETPOINT, 4.0);
 
         site.move_address(MASTER, OLD, NEW);
         resolve(NAME, &[NEW]);

@@ -3,7 +3,7 @@
 use crate::pair::project::{COUNTERS, SETPOINT};
 use crate::pair::site::{BACKUP, MASTER, Site};
 use crate::pair::{Node, Overlap, Pair, world};
-use crate::{holds_and_works, two_machines};
+use crate::{holds_and_works, two_machines, write_at};
 
 #[test]
 fn a_running_master_that_loses_its_power_is_taken_over_after_the_failover_time_and_comes_back() {
@@ -13,7 +13,7 @@ fn a_running_master_that_loses_its_power_is_taken_over_after_the_failover_time_a
         power_loss(&site, MASTER, &pair.master);
         pair.backup.wait_shows("Running", "Faulted");
         the_reason_is_silence(&pair.backup);
-        assert!(pair.backup.write(SETPOINT, 4.0, None).all_written());
+        write_at(&pair.backup, SETPOINT, 4.0);
 
         site.power_on(MASTER);
         pair.master.start();
@@ -32,7 +32,7 @@ fn a_running_backup_that_loses_its_power_is_taken_over_after_the_failover_time_a
         power_loss(&site, BACKUP, &pair.backup);
         pair.master.wait_shows("Running", "Faulted");
         the_reason_is_silence(&pair.master);
-        assert!(pair.master.write(SETPOINT, 4.0, None).all_written());
+        write_at(&pair.master, SETPOINT, 4.0);
 
         site.power_on(BACKUP);
         pair.backup.start();
@@ -49,7 +49,7 @@ fn a_standby_that_loses_its_power_changes_nothing_at_the_running_node() {
         let epoch = pair.master.status().epoch;
         power_loss(&site, BACKUP, &pair.backup);
         pair.master.wait_shows("Running", "Faulted");
-        assert!(pair.master.write(SETPOINT, 4.0, None).all_written());
+        write_at(&pair.master, SETPOINT, 4.0);
         site.power_on(BACKUP);
         pair.backup.start();
         pair.wait_ready("Running", "Standby");

@@ -120,7 +120,11 @@ impl Network for MasterEnd {
         Ok(Some(Box::new(Incoming(self.incoming.clone()))))
     }
 
-    fn connect<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, Connection> {
+    fn addresses<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, Vec<SocketAddr>> {
+        Box::pin(async move { Ok(vec![at(2, HTTP_PORT)]) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> Pending<'_, Connection> {
         Box::pin(async move {
             self.cable.whole().await;
             if self.cable.state.lock().backup {
@@ -164,7 +168,11 @@ impl Network for BackupEnd {
         Ok(None)
     }
 
-    fn connect<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, Connection> {
+    fn addresses<'a>(&'a self, _: &'a str, _: u16) -> Pending<'a, Vec<SocketAddr>> {
+        Box::pin(async move { Ok(vec![at(1, LINK_PORT)]) })
+    }
+
+    fn connect(&self, _: SocketAddr) -> Pending<'_, Connection> {
         Box::pin(async move {
             self.0.whole().await;
             let (near, far) = self.0.connection(at(2, 50_000), at(1, LINK_PORT));
