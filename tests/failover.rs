@@ -249,9 +249,9 @@ fn a_master_that_crashes_in_a_loop_stops_taking_running_back_after_three_times()
 }
 
 #[test]
-fn two_nodes_started_at_the_same_moment_agree_every_time() {
+fn two_nodes_started_at_the_same_moment_20_times_agree_every_time() {
     let pair = Pair::builder().recovery("automatic").prepare();
-    for round in 1..=5 {
+    for round in 1..=20 {
         pair.master.spawn();
         pair.backup.spawn();
         pair.wait_ready("Running", "Standby");

@@ -173,7 +173,8 @@ impl Builder {
     #[track_caller]
     pub fn start_independent(self) -> Single {
         let folder = temporary_folder();
-        let node = self.write_node("independent", folder.path(), self.machines[0].link_port(), watch::Record::default());
+        let node =
+            self.write_node("independent", folder.path(), self.machines[0].link_port(), watch::Record::default());
         node.start();
         node.wait("it is Running", TIMEOUT, Status::is_running);
         Single { node, folder }

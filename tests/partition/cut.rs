@@ -13,7 +13,8 @@ use crate::{holds_and_works, two_machines, write_alone};
 fn a_cable_that_is_out_for_less_than_the_failover_time_moves_nothing() {
     world::alone(|| {
         // Long: a busy machine may make half a second of a pull longer. The tags: so that sending all of them shows.
-        let (site, pair) = two_machines(Pair::builder().failover_time_ms(10_000).project(Project::with_more_tags(5000)));
+        let (site, pair) =
+            two_machines(Pair::builder().failover_time_ms(10_000).project(Project::with_more_tags(5000)));
         let full_sync = site.sent_to(BACKUP);
         pair.master.write_replicated(SETPOINT, 3.0);
         let epoch = pair.master.status().epoch;
@@ -92,7 +93,10 @@ fn a_cable_that_is_pulled_20_times_in_a_row_leaves_one_running_and_loses_nothing
             // From a blink to beyond the failover time.
             for _ in 0..round % 5 {
                 written += 1;
-                assert!(pair.master.write(COUNTERS[0], written, None).all_written(), "the Master never gave up Running");
+                assert!(
+                    pair.master.write(COUNTERS[0], written, None).all_written(),
+                    "the Master never gave up Running"
+                );
                 thread::sleep(Duration::from_millis(100));
             }
             site.plug(round % 2);

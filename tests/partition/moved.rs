@@ -89,11 +89,8 @@ fn found_by_name() -> (Site, Pair) {
 fn prepared(master_host: impl ToString) -> (Site, Pair) {
     let site = Site::build();
     // The Backup waits long enough to try a second address.
-    let pair = Pair::builder()
-        .recovery("automatic")
-        .connection_wait_time_ms(5000)
-        .machines(site.machines.clone())
-        .prepare();
+    let pair =
+        Pair::builder().recovery("automatic").connection_wait_time_ms(5000).machines(site.machines.clone()).prepare();
     pair.master.edit_bind_of_link("0.0.0.0");
     pair.backup.edit_config("master_host", &format!("{:?}", master_host.to_string()));
     pair.master.start();

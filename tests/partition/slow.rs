@@ -112,7 +112,8 @@ fn write_on_and_on(master: &Node, ended: &AtomicBool) {
     let mut round = 0;
     while !ended.load(Ordering::Relaxed) {
         round += 1;
-        let items: Value = (0..20).map(|i| json!({"key": more_tag((round * 83 + i * 997) % TAGS), "value": round})).collect();
+        let items: Value =
+            (0..20).map(|i| json!({"key": more_tag((round * 83 + i * 997) % TAGS), "value": round})).collect();
         assert!(master.try_write_many(&items, None).unwrap().all_written());
         thread::sleep(Duration::from_millis(50));
     }

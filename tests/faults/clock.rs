@@ -1,0 +1,106 @@
+//! Wall clocks that are wrong and that jump. Nothing that the pair decides depends on them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::pair::project::{COUNTERS, SETPOINT};
+use crate::pair::{Overlap, Pair};
+
+const HOUR_S: i64 = 3600;
+
+#[test]
+fn a_wall_clock_that_jumps_by_hours_moves_nothing_and_delays_no_write() {
+    for jumps in ["master", "backup"] {
+        let clocks = Clocks::new();
+        let pair = with_clocks(&clocks, "automatic");
+        let epoch = pair.master.status().epoch;
+        for (round, offset) in [HOUR_S, -2 * HOUR_S, 0, 400 * 24 * HOUR_S, 0].into_iter().enumerate() {
+            clocks.set(jumps, offset);
+            pair.master.write_replicated(COUNTERS[0], round + 1);
+            // Longer than the failover time.
+            thread::sleep(Duration::from_millis(1200));
+            pair.backup.write_replicated(COUNTERS[1], round + 1);
+            pair.wait_ready("Running", "Standby");
+        }
+        assert_eq!(pair.backup.status().epoch, epoch);
+        pair.same_values();
+        pair.verify(Overlap::None);
+    }
+}
+
+/// Inside of a tenure and from one to the next the order of changes decides, not their times.
+#[test]
+fn what_the_new_running_node_writes_counts_although_its_clock_is_an_hour_behind() {
+    for recovery in ["automatic", "manual"] {
+        let clocks = Clocks::new();
+        clocks.set("backup", -HOUR_S);
+        let pair = with_clocks(&clocks, recovery);
+        pair.master.write_replicated(SETPOINT, 3.0);
+        pair.master.write_replicated(COUNTERS[1], 3);
+        pair.master.kill9();
+        pair.backup.wait_shows("Running", "Faulted");
+        for (path, value) in [(SETPOINT, 4.0), (COUNTERS[1], 4.0)] {
+            let reply = pair.backup.write(path, value, None);
+            assert!(reply.all_written(), "{reply:?}");
+        }
+        pair.master.start();
+        if recovery == "automatic" {
+            pair.wait_ready("Running", "Standby");
+        } else {
+            pair.wait_ready("Standby", "Running");
+        }
+        let values = pair.same_values();
+        assert_eq!((&values[SETPOINT].0, &values[COUNTERS[1]].0), (&4.0.into(), &4.into()), "{recovery}");
+        pair.verify(Overlap::None);
+    }
+}
+
+fn with_clocks(clocks: &Clocks, recovery: &'static str) -> Pair {
+    let pair = Pair::builder().recovery(recovery).prepare();
+    for node in [&pair.master, &pair.backup] {
+        node.set_environment("LD_PRELOAD", &clocks.library().display().to_string());
+        node.set_environment("HOTPAIR_TEST_CLOCK", &clocks.file(node.name).display().to_string());
+        node.start();
+    }
+    pair.wait_ready("Running", "Standby");
+    pair
+}
+
+/// Wall clocks of the test's own: a library between the program and the system adds what a file says.
+struct Clocks {
+    folder: TempDir,
+}
+
+impl Clocks {
+    fn new() -> Self {
+        let clocks = Self { folder: tempfile::tempdir().expect("a folder") };
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/clock.c");
+        let made =
+            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(clocks.library()).arg(source).status();
+        assert!(made.expect("a C compiler").success());
+        for node in ["master", "backup"] {
+            clocks.set(node, 0);
+        }
+        clocks
+    }
+
+    fn library(&self) -> PathBuf {
+        self.folder.path().join("clock.so")
+    }
+
+    fn file(&self, node: &str) -> PathBuf {
+        self.folder.path().join(node)
+    }
+
+    fn set(&self, node: &str, seconds: i64) {
+        let file = self.file(node);
+        // At once, never half written.
+        fs::write(file.with_extension("new"), seconds.to_string()).unwrap();
+        fs::rename(file.with_extension("new"), file).unwrap();
+    }
+}
