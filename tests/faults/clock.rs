@@ -19,6 +19,10 @@ fn a_wall_clock_that_jumps_by_hours_moves_nothing_and_delays_no_write() {
         let clocks = Clocks::new();
         let pair = with_clocks(&clocks, "automatic");
         let epoch = pair.master.status().epoch;
+        clocks.set("master", -HOUR_S);
+        let before = time_of_a_write(&pair, 0);
+        clocks.set("master", 0);
+        assert!(before < time_of_a_write(&pair, 0), "the test's clock does not work");
         for (round, offset) in [HOUR_S, -2 * HOUR_S, 0, 400 * 24 * HOUR_S, 0].into_iter().enumerate() {
             clocks.set(jumps, offset);
             pair.master.write_replicated(COUNTERS[0], round + 1);
@@ -58,6 +62,12 @@ fn what_the_new_running_node_writes_counts_although_its_clock_is_an_hour_behind(
         assert_eq!((&values[SETPOINT].0, &values[COUNTERS[1]].0), (&4.0.into(), &4.into()), "{recovery}");
         pair.verify(Overlap::None);
     }
+}
+
+/// RFC 3339: as texts they are in order.
+fn time_of_a_write(pair: &Pair, value: u32) -> String {
+    pair.master.write_replicated(SETPOINT, value);
+    pair.master.read(SETPOINT, 1)[SETPOINT].2[.."2026-11-22T10".len()].to_owned()
 }
 
 fn with_clocks(clocks: &Clocks, recovery: &'static str) -> Pair {

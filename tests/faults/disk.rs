@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::pair::node::same;
 use crate::pair::project::{FLEETING, SETPOINT};
@@ -10,18 +11,46 @@ use crate::pair::world::{alone, run};
 use crate::pair::{Node, Overlap, Pair, Status, TIMEOUT};
 
 #[test]
-fn a_full_disk_of_the_running_node_refuses_what_must_last_and_goes_on_when_there_is_room() {
+fn a_running_node_whose_disk_is_full_hands_over_to_its_peer() {
     alone(|| {
         let pair = on_small_disks();
+        fill(&pair.master);
+        let end = Instant::now() + TIMEOUT;
+        while !pair.backup.status().is_running() {
+            let reply = pair.master.write(SETPOINT, 2.0, None);
+            assert!([200, 503, 504, 507].contains(&reply.status), "{reply:?}");
+            assert!(Instant::now() < end, "{:#?}", pair.master.status());
+        }
+        assert!(pair.backup.write(SETPOINT, 3.0, None).all_written());
+        free(&pair.master);
+        pair.wait_ready("Standby", "Running");
+        pair.stays_ready("Standby", "Running");
+        survives_a_power_cut(&pair, 77.0);
+        pair.verify(Overlap::None);
+    });
+}
+
+#[test]
+fn a_full_disk_of_a_node_that_runs_alone_refuses_what_must_last_and_goes_on_when_there_is_room() {
+    alone(|| {
+        let pair = on_small_disks();
+        pair.backup.kill9();
+        pair.master.wait_shows("Running", "Faulted");
         fill(&pair.master);
         let refused = retained_writes_until(&pair.master, 507);
         assert_eq!(refused.error_code(), "disk", "{refused:?}");
         assert!(pair.master.write(FLEETING, 2.0, None).all_written(), "what lives in memory goes on");
         assert!(pair.master.status().is_running());
-        assert!(!pair.master.http.get_json("/api/v1/redundancy/status")["disk"].is_null(), "the status tells of it");
+        assert!(tells_of_its_disk(&pair.master));
 
         free(&pair.master);
         retained_writes_until(&pair.master, 200);
+        let end = Instant::now() + TIMEOUT;
+        while tells_of_its_disk(&pair.master) {
+            assert!(Instant::now() < end, "the disk has room");
+            thread::sleep(Duration::from_millis(10));
+        }
+        pair.backup.start();
         pair.wait_ready("Running", "Standby");
         survives_a_power_cut(&pair, 77.0);
         pair.verify(Overlap::None);
@@ -79,6 +108,10 @@ fn on_small_disks() -> Pair {
     }
     pair.wait_ready("Running", "Standby");
     pair
+}
+
+fn tells_of_its_disk(node: &Node) -> bool {
+    !node.http.get_json("/api/v1/redundancy/status")["disk"].is_null()
 }
 
 fn fill(node: &Node) {

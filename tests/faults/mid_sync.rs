@@ -28,6 +28,7 @@ fn a_backup_killed_in_the_middle_of_its_full_sync_comes_back_and_completes_it() 
 
 #[test]
 fn a_cable_cut_in_the_middle_of_a_full_sync_delays_it_only() {
+    // A device in between that refuses looks like a dead Master: the Backup may run for a while, with next to nothing.
     let pair = a_master_with_news();
     pair.backup.start();
     in_the_middle_of_a_full_sync(&pair);
@@ -63,7 +64,12 @@ fn a_master_killed_in_the_middle_of_the_full_sync_comes_back_with_all_that_is_re
 
 /// A lone Master whose tags a Backup does not know, at the end of a cable on which a sync takes its time.
 fn a_master_with_news() -> Pair {
-    let pair = Pair::builder().connection_wait_time_ms(500).cable().project(Project::with_more_tags(TAGS)).prepare();
+    let pair = Pair::builder()
+        .recovery("automatic")
+        .connection_wait_time_ms(500)
+        .cable()
+        .project(Project::with_more_tags(TAGS))
+        .prepare();
     pair.master.start();
     pair.master.wait_shows("Running", "Disconnected");
     for first in (0..TAGS).step_by(500) {
