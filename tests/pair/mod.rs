@@ -72,7 +72,7 @@ pub struct Pair {
     pub master: Node,
     pub backup: Node,
     cable: Option<Cable>,
-    watch: watch::Watch,
+    pub watch: watch::Watch,
     folder: TempDir,
 }
 

@@ -50,7 +50,7 @@ pub struct Watch {
 }
 
 /// A node was Running in this epoch at least from `from` to `to`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tenure {
     node: &'static str,
     epoch: (u64, String),
@@ -119,6 +119,36 @@ impl Watch {
             }
         }
     }
+
+    /// When both nodes were Running, at least.
+    pub fn both_ran(&self) -> Vec<(Instant, Instant)> {
+        let mut both = Vec::new();
+        for mine in tenures(&self.record.of("master")) {
+            for theirs in tenures(&self.record.of("backup")) {
+                let (from, to) = (mine.from.max(theirs.from), mine.to.min(theirs.to));
+                if from < to {
+                    both.push((from, to));
+                }
+            }
+        }
+        both
+    }
+
+    /// When nobody was Running, from the first tenure to the last one, at most.
+    pub fn nobody_ran(&self) -> Vec<(Instant, Instant)> {
+        let mut all = [tenures(&self.record.of("master")), tenures(&self.record.of("backup"))].concat();
+        all.sort_by_key(|tenure| tenure.from);
+        let (mut gaps, mut until) = (Vec::new(), None);
+        for tenure in all {
+            if let Some(until) = until
+                && tenure.from > until
+            {
+                gaps.push((until, tenure.from));
+            }
+            until = until.max(Some(tenure.to));
+        }
+        gaps
+    }
 }
 
 fn poll(node: &'static str, client: &Client, record: &Record, ended: &AtomicBool) {
@@ -140,14 +170,23 @@ fn poll(node: &'static str, client: &Client, record: &Record, ended: &AtomicBool
 }
 
 /// A node that gives way after a cut takes the other's data, and with it the epoch of that for the moment until the
-/// other runs under a higher one: then only the epochs that the node itself runs count.
+/// other runs under a higher one: then only the epochs that the node itself runs count. Nor does an epoch that a node
+/// only followed when it was killed: it may not have been on its disk yet.
 #[track_caller]
 fn epochs_only_grow(samples: &[Sample], overlap: Overlap) {
-    let (mut highest, was_cut) = (0, matches!(overlap, Overlap::LinkWasCut));
+    let (mut highest, mut led, was_cut) = (0, 0, matches!(overlap, Overlap::LinkWasCut));
     for sample in samples {
-        if let Some(said) = sample.said.as_ref().filter(|said| !was_cut || said.status == "Running") {
+        let Some(said) = &sample.said else {
+            highest = led;
+            continue;
+        };
+        let runs = said.status == "Running";
+        if runs || !was_cut {
             assert!(said.epoch >= highest, "an epoch went back from {highest}: {sample:?}");
             highest = said.epoch;
+        }
+        if runs {
+            led = said.epoch;
         }
     }
 }

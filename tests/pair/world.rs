@@ -20,8 +20,10 @@ use std::time::{Duration, Instant};
 const INSIDE: &str = "HOTPAIR_WORLD";
 /// Set to 1: where such a world cannot be had, tests fail instead of being skipped.
 const REQUIRED: &str = "HOTPAIR_WORLDS_REQUIRED";
-/// Bounds a hang. A test that needs more says so in this variable, in seconds.
-const LIMIT: &str = "HOTPAIR_WORLD_SECONDS";
+/// Where the test says that it came to its end.
+const DONE: &str = "HOTPAIR_WORLD_DONE";
+/// Bounds a hang.
+const LIMIT: Duration = Duration::from_mins(3);
 
 const NAMESPACES: [&str; 6] = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 const TEMPORARY: &str = "/run/tmp";
@@ -29,10 +31,17 @@ const TEMPORARY: &str = "/run/tmp";
 /// Plays a test in a world of its own.
 #[track_caller]
 pub fn alone(story: impl FnOnce()) {
+    alone_within(LIMIT, false, story);
+}
+
+/// As [`alone`], for a longer story; `shown`: what it prints is seen at once.
+#[track_caller]
+pub fn alone_within(limit: Duration, shown: bool, story: impl FnOnce()) {
     let name = thread::current().name().expect("a test runs in a thread of its name").to_owned();
     if std::env::var(INSIDE).is_ok_and(|inside| inside == name) {
         furnish();
         story();
+        fs::write(std::env::var(DONE).expect("a path"), "").expect("a file");
         return;
     }
     if let Err(problem) = possible() {
@@ -43,7 +52,7 @@ pub fn alone(story: impl FnOnce()) {
         writeln!(std::io::stderr(), "SKIPPED {name}: {problem}: {hint}").ok();
         return;
     }
-    play_inside(&name);
+    play_inside(&name, limit, shown);
 }
 
 /// Runs a program; its failure fails the test.
@@ -79,22 +88,23 @@ fn possible() -> Result<(), String> {
 }
 
 #[track_caller]
-fn play_inside(name: &str) {
+fn play_inside(name: &str, limit: Duration, shown: bool) {
     let folder = tempfile::tempdir().expect("a folder");
-    let said = folder.path().join("said");
+    let (said, done) = (folder.path().join("said"), folder.path().join("done"));
     let log = File::create(&said).expect("a file");
-    let mut child = unshare()
+    let mut command = unshare();
+    command
         .arg(std::env::current_exe().expect("this program"))
         .args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(INSIDE, name)
+        .env(DONE, &done)
         .env("TMPDIR", TEMPORARY)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a file"))
-        .stderr(log)
-        .spawn()
-        .expect("unshare starts");
-    let limit = std::env::var(LIMIT).ok().and_then(|text| text.parse().ok()).map_or(180, |seconds: u64| seconds);
-    let end = Instant::now() + Duration::from_secs(limit);
+        .stdin(Stdio::null());
+    if !shown {
+        command.stdout(log.try_clone().expect("a file")).stderr(log);
+    }
+    let mut child = command.spawn().expect("unshare starts");
+    let end = Instant::now() + limit;
     let ended = loop {
         if let Some(exit) = child.try_wait().expect("a child") {
             break exit.to_string();
@@ -102,12 +112,12 @@ fn play_inside(name: &str) {
         if Instant::now() > end {
             child.kill().ok();
             child.wait().ok();
-            break format!("no end within {limit} s");
+            break format!("no end within {limit:?}");
         }
         thread::sleep(Duration::from_millis(10));
     };
     let said = String::from_utf8_lossy(&fs::read(said).unwrap_or_default()).into_owned();
-    assert!(ended == "exit status: 0" && said.contains("1 passed"), "{name}, in a world of its own: {ended}\n{said}");
+    assert!(ended == "exit status: 0" && done.exists(), "{name}, in a world of its own: {ended}\n{said}");
     eprintln!("{said}");
 }
 

@@ -1,0 +1,265 @@
+//! Who works with the pair meanwhile: some write, some acknowledge, at either node, and repeat under the same operation
+//! id what was not answered. They remember what they were promised.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::pair::alarms::{full_name, text};
+use crate::pair::http::rows;
+use crate::pair::project::{COUNTERS, HEADER};
+use crate::pair::{Client, Node, Pair, Project};
+
+/// Whoever was not answered for so long asks again, at the other node.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Slower than a millisecond: of two changes the newer one by time survives a union.
+const PACE: Duration = Duration::from_millis(4);
+
+const ALARMS: usize = 6;
+
+pub fn project() -> Project {
+    let mut project = Project::with_more_tags(500);
+    project.alarms = "tag,kind,limit,priority,ack_mode\n".to_owned();
+    debug_assert!(project.tags.starts_with(HEADER));
+    for number in 0..ALARMS {
+        writeln!(project.tags, "{},Float64,,,true,0,true", tank(number)).unwrap();
+        writeln!(project.alarms, "{},H,100,Medium,Manual", tank(number)).unwrap();
+    }
+    project
+}
+
+fn tank(number: usize) -> String {
+    format!("Plant/Tank{number}/Level")
+}
+
+/// One tag, and the one who writes it, with numbers that only grow.
+pub struct Writer {
+    pub path: &'static str,
+    pub retained: bool,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    replicated: AtomicU64,
+    /// What was on both nodes before both lost their power counts no more, when it was in memory only.
+    count_replicated: AtomicU64,
+}
+
+/// An acknowledgement that was answered "done".
+pub struct Acknowledged {
+    pub event: String,
+    pub comment: String,
+    pub replicated: bool,
+}
+
+pub struct People {
+    pub writers: Vec<Writer>,
+    pub acknowledged: Mutex<Vec<Acknowledged>>,
+    pub repeated: AtomicU64,
+    pub ended: AtomicBool,
+    /// When a write was last answered, and the longest time between two of them since [`People::silence`].
+    last: Mutex<(Instant, Duration)>,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl People {
+    pub fn new() -> Self {
+        let writers = COUNTERS.iter().enumerate().map(|(i, path)| Writer {
+            path,
+            retained: i % 2 == 0,
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            replicated: AtomicU64::new(0),
+            count_replicated: AtomicU64::new(0),
+        });
+        Self {
+            writers: writers.collect(),
+            acknowledged: Mutex::default(),
+            repeated: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            last: Mutex::new((Instant::now(), Duration::ZERO)),
+            wrong: Mutex::default(),
+        }
+    }
+
+    /// The longest time without an answered write since the last call.
+    pub fn silence(&self) -> Duration {
+        let mut last = self.last.lock().unwrap();
+        let longest = last.1.max(last.0.elapsed());
+        last.1 = Duration::ZERO;
+        longest
+    }
+
+    pub fn written(&self) -> (u64, u64) {
+        let sum = |of: fn(&Writer) -> &AtomicU64| self.writers.iter().map(|w| of(w).load(Ordering::Relaxed)).sum();
+        (sum(|w| &w.answered), sum(|w| &w.count_replicated))
+    }
+
+    /// What nobody should ever be answered.
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.lock().unwrap().clone()
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Asks until it is done, first at one node, then at the other, always under the same id. None: it was told to end.
+    fn insist(
+        &self,
+        clients: &[Client; 2],
+        at: usize,
+        ask: impl Fn(&Client) -> Result<Value, String>,
+    ) -> Option<Value> {
+        for turn in at.. {
+            if self.is_over() {
+                return None;
+            }
+            if let Ok(answer) = ask(&clients[turn % 2]) {
+                return Some(answer);
+            }
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(PACE);
+        }
+        None
+    }
+
+    pub fn write(&self, writer: &Writer, pair: &Pair) {
+        let clients = clients(pair);
+        for turn in 0.. {
+            let number = writer.sent.fetch_add(1, Ordering::Relaxed) + 1;
+            let items = json!([{"key": writer.path, "value": number}]);
+            let id = format!("{}-{number}", writer.path);
+            let done = self.insist(&clients, turn, |client| {
+                let reply = client.try_post("/api/v1/tagValues", &[("Idempotency-Key", &id)], &items)?;
+                if reply.all_written() {
+                    return Ok(reply.json());
+                }
+                self.judge(reply.status, &reply.text);
+                Err(reply.text)
+            });
+            let Some(done) = done else { return };
+            self.heard_of_a_write();
+            writer.answered.store(number, Ordering::Relaxed);
+            if done["replicated"] == true {
+                writer.replicated.store(number, Ordering::Relaxed);
+                writer.count_replicated.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::sleep(PACE);
+        }
+    }
+
+    /// Raises alarms and acknowledges them.
+    pub fn acknowledge(&self, pair: &Pair) {
+        let clients = clients(pair);
+        let mut before = vec![String::new(); ALARMS];
+        for turn in 0.. {
+            let number = turn % ALARMS;
+            for value in [150, 0] {
+                let items = json!([{"key": tank(number), "value": value}]);
+                let written = self.insist(&clients, turn, |client| {
+                    let reply = client.try_post("/api/v1/tagValues", &[], &items)?;
+                    if reply.all_written() { Ok(Value::Null) } else { Err(reply.text) }
+                });
+                if written.is_none() {
+                    return;
+                }
+                if value == 150 {
+                    let Some(event) = self.occurrence(&clients, number, &before[number]) else { continue };
+                    self.acknowledge_one(&clients, turn, &event);
+                    before[number] = event;
+                }
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The id of the occurrence that is there now. None: it does not come, as after a failover in between.
+    fn occurrence(&self, clients: &[Client; 2], number: usize, before: &str) -> Option<String> {
+        let end = Instant::now() + Duration::from_secs(2);
+        while !self.is_over() && Instant::now() < end {
+            for client in clients {
+                let Ok(reply) = client.try_get("/api/v1/alarms?shelved=true") else { continue };
+                let Ok(list) = serde_json::from_str::<Value>(&reply.text) else { continue };
+                if reply.status != 200 {
+                    continue;
+                }
+                let wanted = format!("{}/H", tank(number));
+                let found = rows(&list).into_iter().find(|row| full_name(row) == wanted);
+                if let Some(row) = found.filter(|row| text(row, "state") == "Active,Unacked")
+                    && text(&row, "eventId") != before
+                {
+                    return Some(text(&row, "eventId").to_owned());
+                }
+            }
+            thread::sleep(PACE);
+        }
+        None
+    }
+
+    fn acknowledge_one(&self, clients: &[Client; 2], turn: usize, event: &str) {
+        let comment = format!("seen, number {turn}");
+        let body = json!({"comment": comment, "operationId": format!("ack-{turn}")});
+        let end = Instant::now() + Duration::from_secs(20);
+        let done = self.insist(clients, turn, |client| {
+            if Instant::now() > end {
+                return Ok(Value::Null);
+            }
+            let reply = client.try_post(&format!("/api/v1/alarms/{event}/ack"), &[], &body)?;
+            let json: Value = serde_json::from_str(&reply.text).map_err(|e| e.to_string())?;
+            if reply.status == 200 && json["result"] == "Good" {
+                return Ok(json);
+            }
+            self.judge(reply.status, &reply.text);
+            // The occurrence is over, or somebody was quicker.
+            if [404, 409].contains(&reply.status) || reply.status == 200 { Ok(Value::Null) } else { Err(reply.text) }
+        });
+        if let Some(done) = done.filter(|done| !done.is_null()) {
+            let replicated = done["replicated"] == true;
+            let acknowledged = Acknowledged { event: event.to_owned(), comment, replicated };
+            self.acknowledged.lock().unwrap().push(acknowledged);
+        }
+    }
+
+    fn heard_of_a_write(&self) {
+        let mut last = self.last.lock().unwrap();
+        last.1 = last.1.max(last.0.elapsed());
+        last.0 = Instant::now();
+    }
+
+    /// 503 asks for a repetition, 504 too, 507 tells of a disk.
+    fn judge(&self, status: u16, said: &str) {
+        if ![200, 404, 409, 503, 504, 507].contains(&status) {
+            self.wrong.lock().unwrap().push(format!("somebody was answered {status}: {said}"));
+        }
+    }
+}
+
+impl Writer {
+    /// What was promised is there. The error says what is not.
+    pub fn check(&self, node: &Node) -> Result<(), String> {
+        let promised = if self.retained { &self.answered } else { &self.replicated }.load(Ordering::SeqCst);
+        let found = node.try_value(self.path)?.as_u64().ok_or("no number")?;
+        let sent = self.sent.load(Ordering::SeqCst);
+        if found < promised {
+            return Err(format!("LOST at the {}: {} is {found}, {promised} was acknowledged", node.name, self.path));
+        }
+        if found > sent {
+            return Err(format!("at the {}: {} is {found}, only {sent} was ever written", node.name, self.path));
+        }
+        Ok(())
+    }
+
+    /// Both nodes lost their memory.
+    pub fn forget_memory(&self) {
+        if !self.retained {
+            self.replicated.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+fn clients(pair: &Pair) -> [Client; 2] {
+    [&pair.master, &pair.backup].map(|node| node.client(PATIENCE))
+}

@@ -1,0 +1,169 @@
+//! One pair: it is built, works under faults for its time, and is looked at, as closely as possible.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::faults::{self, Dice, Excuse};
+use crate::pair::alarms::text;
+use crate::pair::site::{BACKUP, MASTER, Site};
+use crate::pair::world::run;
+use crate::pair::{EndOnDrop, Overlap, Pair, Profile};
+use crate::people::{self, People};
+use crate::report::Report;
+
+/// The pair must be ready again so soon after a fault is over.
+const READY: Duration = Duration::from_secs(30);
+/// A node that goes on after a pause needs a moment to notice; so does whoever hears of a switch.
+const MOMENT: Duration = Duration::from_millis(500);
+const DISK: &str = "48m";
+
+pub fn play(seed: u64, until: Instant, report: &mut Report) {
+    let mut dice = Dice::new(seed);
+    let recovery = if dice.below(2) == 0 { "automatic" } else { "manual" };
+    let fast = dice.below(3) == 0;
+    let fast_failover = dice.below(4) != 0;
+    let settings = format!(
+        "{recovery}{}{}",
+        if fast { ", fast" } else { "" },
+        if fast_failover { "" } else { ", without proofs of death" }
+    );
+    println!("a pair: {settings}");
+    report.pairs.push(settings);
+
+    let site = Site::build();
+    let mut builder = Pair::builder().recovery(recovery).fast_failover(fast_failover).machines(site.machines.clone());
+    if fast {
+        builder = builder.profile(Profile::Fast);
+    }
+    let pair = builder.project(people::project()).prepare();
+    for node in [&pair.master, &pair.backup] {
+        run(&format!("mount -t tmpfs -o size={DISK} none {}", node.data_dir().display()));
+        node.start();
+    }
+    pair.wait_ready("Running", "Standby");
+
+    let people = People::new();
+    let outcome = catch_unwind(AssertUnwindSafe(|| befall(&mut dice, &site, &pair, &people, until, report)));
+    if let Err(panic) = outcome {
+        let said = panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(ToString::to_string));
+        report.broken.push(said.unwrap_or_default());
+    }
+    report.broken.extend(people.wrong());
+    if !report.broken.is_empty() {
+        pair.master.print_log();
+        pair.backup.print_log();
+    }
+    drop(pair);
+    for which in [MASTER, BACKUP] {
+        site.goes_dark(which);
+        site.power_off(which);
+    }
+}
+
+fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Instant, report: &mut Report) {
+    // From the beginning of a fault until the pair was ready again.
+    let mut excused: Vec<(Instant, Instant, Excuse)> = Vec::new();
+    thread::scope(|scope| {
+        for writer in &people.writers {
+            scope.spawn(|| people.write(writer, pair));
+        }
+        scope.spawn(|| people.acknowledge(pair));
+        let _end = EndOnDrop(&people.ended);
+        while Instant::now() < until {
+            thread::sleep(Duration::from_millis(dice.below(1000)));
+            people.silence();
+            let began = Instant::now();
+            let (name, excuse) = faults::play(dice, site, pair, report);
+            if excuse.both_off {
+                for writer in &people.writers {
+                    writer.forget_memory();
+                }
+            }
+            ready(pair, name);
+            let silence = people.silence();
+            println!("  {:>6.2} s  {name}", began.elapsed().as_secs_f64());
+            report.injected(name, silence);
+            excused.push((began, Instant::now(), excuse));
+        }
+    });
+    let (writes, replicated) = people.written();
+    report.writes += writes;
+    report.replicated += replicated;
+    report.repeated += people.repeated.load(Ordering::Relaxed);
+    ready(pair, "all is over");
+    look_at_values(pair, people, report);
+    look_at_the_journal(pair, people, report);
+    look_at_who_ran(pair, &excused, report);
+}
+
+#[track_caller]
+fn ready(pair: &Pair, after: &str) {
+    let end = Instant::now() + READY;
+    loop {
+        let both = [&pair.master, &pair.backup].map(|node| node.try_status());
+        let running = both.iter().flatten().filter(|s| s.is_running()).count();
+        let in_sync = both.iter().flatten().filter(|s| s.failover_ready && s.sync.phase == "Incremental").count();
+        if running == 1 && in_sync == 2 {
+            return;
+        }
+        assert!(Instant::now() < end, "after \"{after}\" the pair is not ready within {READY:?}: {both:#?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Nobody writes any more: what was promised is there.
+fn look_at_values(pair: &Pair, people: &People, report: &mut Report) {
+    pair.same_values();
+    for node in [&pair.master, &pair.backup] {
+        for writer in &people.writers {
+            report.broken.extend(writer.check(node).err());
+        }
+    }
+}
+
+/// Every acknowledgement that was answered "done" is in both journals, once.
+fn look_at_the_journal(pair: &Pair, people: &People, report: &mut Report) {
+    let journal = pair.same_journal();
+    report.journal_rows += journal.len();
+    let mut made: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for row in journal.iter().filter(|row| row["kind"] == "Acknowledged") {
+        *made.entry((text(row, "eventId"), comment(row))).or_default() += 1;
+    }
+    let acknowledged = people.acknowledged.lock().unwrap();
+    for ack in acknowledged.iter() {
+        match made.get(&(ack.event.as_str(), ack.comment.as_str())) {
+            Some(1) => {}
+            Some(times) => report.broken.push(format!("DUPLICATE: {} {:?}: {times} times", ack.event, ack.comment)),
+            None => report.broken.push(format!("LOST: acknowledgement of {} {:?}", ack.event, ack.comment)),
+        }
+    }
+    report.acknowledged += acknowledged.len() as u64;
+    report.acknowledged_on_both += acknowledged.iter().filter(|ack| ack.replicated).count() as u64;
+}
+
+fn comment(row: &Value) -> &str {
+    ["comment", "ackNotes"].iter().find_map(|field| row[*field].as_str()).unwrap_or_default()
+}
+
+fn look_at_who_ran(pair: &Pair, excused: &[(Instant, Instant, Excuse)], report: &mut Report) {
+    pair.verify(Overlap::LinkWasCut);
+    for (from, to) in pair.watch.both_ran() {
+        let both = to - from;
+        if excused.iter().any(|(began, ended, excuse)| excuse.cut && *began <= from && to <= *ended) {
+            report.both_ran += 1;
+            report.both_ran_longest = report.both_ran_longest.max(both);
+        } else if both > MOMENT {
+            report.broken.push(format!("both nodes were Running for {both:?} on a whole link"));
+        }
+    }
+    for (from, to) in pair.watch.nobody_ran() {
+        if !excused.iter().any(|(began, ended, excuse)| excuse.both_off && *began <= from && to <= *ended) {
+            report.nobody_ran = report.nobody_ran.max(to - from);
+        }
+    }
+}
