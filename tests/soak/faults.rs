@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::pair::site::{BACKUP, MASTER, Site};
 use crate::pair::{Node, Pair};
+use crate::people::Gone;
 use crate::report::Report;
 
 /// A number drawn from the seed.
@@ -37,12 +38,13 @@ impl Dice {
 }
 
 /// What a fault excuses.
-#[derive(Default)]
 pub struct Excuse {
     /// The nodes could not hear each other.
     pub cut: bool,
-    /// Both were off: nobody could run, and what was in memory only is gone.
+    /// Both were off: nobody could run.
     pub both_off: bool,
+    /// What may be gone with it.
+    pub gone: Gone,
 }
 
 const DOWN_MS: [u64; 5] = [0, 30, 300, 1500, 3000];
@@ -52,9 +54,12 @@ const LONG_MS: [u64; 3] = [1500, 2500, 4000];
 /// Draws one and plays it. Gives its name.
 pub fn play(dice: &mut Dice, site: &Site, pair: &Pair, report: &mut Report) -> (&'static str, Excuse) {
     let (running, standby) = pair.running_and_other();
-    let mut excuse = Excuse::default();
+    let mut excuse = Excuse { cut: false, both_off: false, gone: Gone::Nothing };
     let name = match dice.below(20) {
-        0 | 1 => crash(dice, report, running, "crash of the Running node"),
+        0 | 1 => {
+            excuse.gone = Gone::OneMemory;
+            crash(dice, report, running, "crash of the Running node")
+        }
         2 => crash(dice, report, standby, "crash of the Standby node"),
         3 => pause(dice, running, &SHORT_MS, "short pause of the Running node"),
         4 => pause(dice, running, &LONG_MS, "long pause of the Running node"),
@@ -94,6 +99,7 @@ pub fn play(dice: &mut Dice, site: &Site, pair: &Pair, report: &mut Report) -> (
         }
         14 => {
             excuse.cut = true;
+            excuse.gone = Gone::OneMemory;
             site.cut();
             thread::sleep(dice.time(&[100, 800, 2500]));
             crash(dice, report, running, "");
@@ -101,11 +107,13 @@ pub fn play(dice: &mut Dice, site: &Site, pair: &Pair, report: &mut Report) -> (
             "crash of the Running node behind a cut link"
         }
         15 => {
+            excuse.gone = Gone::OneMemory;
             power_loss(dice, site, report, running);
             "power loss of the Running node's machine"
         }
         16 => {
             excuse.both_off = true;
+            excuse.gone = Gone::BothMemories;
             pair.power_cut();
             let [first, second] = dice.one_of(&[[&pair.master, &pair.backup], [&pair.backup, &pair.master]]);
             start(report, first);

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::pair::alarms::{full_name, text};
 use crate::pair::http::rows;
-use crate::pair::project::{COUNTERS, HEADER};
 use crate::pair::{Client, Node, Pair, Project};
 
 /// Whoever was not answered for so long asks again, at the other node.
@@ -19,12 +18,18 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Slower than a millisecond: of two changes the newer one by time survives a union.
 const PACE: Duration = Duration::from_millis(4);
 
+const WRITERS: usize = 4;
+pub const TAGS: usize = 300;
 const ALARMS: usize = 6;
 
 pub fn project() -> Project {
-    let mut project = Project::with_more_tags(500);
+    let mut project = Project::memory_tags();
+    for writer in 0..WRITERS {
+        for tag in 0..TAGS {
+            writeln!(project.tags, "{}/Tag{tag:03},Int64,,,true,0,{}", area(writer), is_retained(writer)).unwrap();
+        }
+    }
     project.alarms = "tag,kind,limit,priority,ack_mode\n".to_owned();
-    debug_assert!(project.tags.starts_with(HEADER));
     for number in 0..ALARMS {
         writeln!(project.tags, "{},Float64,,,true,0,true", tank(number)).unwrap();
         writeln!(project.alarms, "{},H,100,Medium,Manual", tank(number)).unwrap();
@@ -36,15 +41,33 @@ fn tank(number: usize) -> String {
     format!("Plant/Tank{number}/Level")
 }
 
-/// One tag, and the one who writes it, with numbers that only grow.
+/// Somebody who writes tags of their own in turn, into each one numbers that only grow. So many that most of them are
+/// not written again between a fault and the look at what it left.
 pub struct Writer {
-    pub path: &'static str,
-    pub retained: bool,
+    area: String,
+    retained: bool,
+    tags: Vec<Promised>,
+    /// Writes answered, and of these those that were on both nodes.
+    answered: AtomicU64,
+    replicated: AtomicU64,
+}
+
+/// The last numbers of one tag.
+#[derive(Default)]
+struct Promised {
     sent: AtomicU64,
     answered: AtomicU64,
     replicated: AtomicU64,
-    /// What was on both nodes before both lost their power counts no more, when it was in memory only.
-    count_replicated: AtomicU64,
+}
+
+/// What may be gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gone {
+    Nothing,
+    /// What was in one node's memory only.
+    OneMemory,
+    /// What was in memory only.
+    BothMemories,
 }
 
 /// An acknowledgement that was answered "done".
@@ -66,13 +89,12 @@ pub struct People {
 
 impl People {
     pub fn new() -> Self {
-        let writers = COUNTERS.iter().enumerate().map(|(i, path)| Writer {
-            path,
-            retained: i % 2 == 0,
-            sent: AtomicU64::new(0),
+        let writers = (0..WRITERS).map(|number| Writer {
+            area: area(number),
+            retained: is_retained(number),
+            tags: (0..TAGS).map(|_| Promised::default()).collect(),
             answered: AtomicU64::new(0),
             replicated: AtomicU64::new(0),
-            count_replicated: AtomicU64::new(0),
         });
         Self {
             writers: writers.collect(),
@@ -94,7 +116,7 @@ impl People {
 
     pub fn written(&self) -> (u64, u64) {
         let sum = |of: fn(&Writer) -> &AtomicU64| self.writers.iter().map(|w| of(w).load(Ordering::Relaxed)).sum();
-        (sum(|w| &w.answered), sum(|w| &w.count_replicated))
+        (sum(|w| &w.answered), sum(|w| &w.replicated))
     }
 
     /// What nobody should ever be answered.
@@ -129,9 +151,11 @@ impl People {
     pub fn write(&self, writer: &Writer, pair: &Pair) {
         let clients = clients(pair);
         for turn in 0.. {
-            let number = writer.sent.fetch_add(1, Ordering::Relaxed) + 1;
-            let items = json!([{"key": writer.path, "value": number}]);
-            let id = format!("{}-{number}", writer.path);
+            let tag = &writer.tags[turn % TAGS];
+            let number = tag.sent.fetch_add(1, Ordering::SeqCst) + 1;
+            let path = format!("{}/Tag{:03}", writer.area, turn % TAGS);
+            let items = json!([{"key": path, "value": number}]);
+            let id = format!("{path}-{number}");
             let done = self.insist(&clients, turn, |client| {
                 let reply = client.try_post("/api/v1/tagValues", &[("Idempotency-Key", &id)], &items)?;
                 if reply.all_written() {
@@ -142,10 +166,11 @@ impl People {
             });
             let Some(done) = done else { return };
             self.heard_of_a_write();
-            writer.answered.store(number, Ordering::Relaxed);
+            tag.answered.store(number, Ordering::SeqCst);
+            writer.answered.fetch_add(1, Ordering::Relaxed);
             if done["replicated"] == true {
-                writer.replicated.store(number, Ordering::Relaxed);
-                writer.count_replicated.fetch_add(1, Ordering::Relaxed);
+                tag.replicated.store(number, Ordering::SeqCst);
+                writer.replicated.fetch_add(1, Ordering::Relaxed);
             }
             thread::sleep(PACE);
         }
@@ -238,26 +263,51 @@ impl People {
 }
 
 impl Writer {
-    /// What was promised is there. The error says what is not.
-    pub fn check(&self, node: &Node) -> Result<(), String> {
-        let promised = if self.retained { &self.answered } else { &self.replicated }.load(Ordering::SeqCst);
-        let found = node.try_value(self.path)?.as_u64().ok_or("no number")?;
-        let sent = self.sent.load(Ordering::SeqCst);
-        if found < promised {
-            return Err(format!("LOST at the {}: {} is {found}, {promised} was acknowledged", node.name, self.path));
+    /// What was promised is there, at a node that is in sync, while people write on. Gives what is not. What may be gone
+    /// and is, nobody is promised any more.
+    pub fn check(&self, node: &Node, gone: Gone) -> Vec<String> {
+        let promised: Vec<[u64; 2]> = self
+            .tags
+            .iter()
+            .map(|tag| [tag.replicated.load(Ordering::SeqCst), tag.answered.load(Ordering::SeqCst)])
+            .collect();
+        let values = node.read(&format!("{}/*", self.area), TAGS);
+        let mut wrong = Vec::new();
+        for (number, (tag, [replicated, answered])) in self.tags.iter().zip(promised).enumerate() {
+            let path = format!("{}/Tag{number:03}", self.area);
+            let found = values.get(&path).and_then(|(value, ..)| value.as_u64());
+            let least = match gone {
+                _ if self.retained => answered,
+                Gone::Nothing => answered,
+                Gone::OneMemory => replicated,
+                Gone::BothMemories => 0,
+            };
+            let sent = tag.sent.load(Ordering::SeqCst);
+            if !found.is_some_and(|found| (least..=sent).contains(&found)) {
+                wrong.push(format!(
+                    "LOST at the {}: {path} is {found:?}, {answered} was acknowledged, {replicated} was on both, {sent} \
+                     was sent",
+                    node.name
+                ));
+            }
+            if gone != Gone::Nothing && !self.retained {
+                let found = found.unwrap_or_default();
+                for (cell, before) in [(&tag.replicated, replicated), (&tag.answered, answered)] {
+                    // It may have grown meanwhile.
+                    cell.compare_exchange(before, before.min(found), Ordering::SeqCst, Ordering::SeqCst).ok();
+                }
+            }
         }
-        if found > sent {
-            return Err(format!("at the {}: {} is {found}, only {sent} was ever written", node.name, self.path));
-        }
-        Ok(())
+        wrong
     }
+}
 
-    /// Both nodes lost their memory.
-    pub fn forget_memory(&self) {
-        if !self.retained {
-            self.replicated.store(0, Ordering::SeqCst);
-        }
-    }
+fn area(writer: usize) -> String {
+    format!("Plant/Writer{writer}")
+}
+
+fn is_retained(writer: usize) -> bool {
+    writer.is_multiple_of(2)
 }
 
 fn clients(pair: &Pair) -> [Client; 2] {

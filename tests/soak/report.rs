@@ -13,6 +13,7 @@ pub struct Report {
     pub writes: u64,
     pub replicated: u64,
     pub repeated: u64,
+    pub values_checked: usize,
     pub acknowledged: u64,
     pub acknowledged_on_both: u64,
     pub journal_rows: usize,
@@ -35,6 +36,7 @@ impl Report {
             writes: 0,
             replicated: 0,
             repeated: 0,
+            values_checked: 0,
             acknowledged: 0,
             acknowledged_on_both: 0,
             journal_rows: 0,
@@ -68,6 +70,7 @@ impl fmt::Display for Report {
         let Self { writes, replicated, repeated, acknowledged, acknowledged_on_both, journal_rows, .. } = self;
         writeln!(f, "  writes answered \"done\": {writes}, of these on both nodes: {replicated}")?;
         writeln!(f, "  writes repeated because of no answer, or of one that asks for it: {repeated}")?;
+        writeln!(f, "  values looked at after a fault, none older than was promised: {}", self.values_checked)?;
         writeln!(f, "  acknowledgements: {acknowledged}, of these on both nodes: {acknowledged_on_both}")?;
         writeln!(f, "  rows of the journals, equal on both nodes: {journal_rows}")?;
         writeln!(

@@ -13,7 +13,7 @@ use crate::pair::alarms::text;
 use crate::pair::site::{BACKUP, MASTER, Site};
 use crate::pair::world::run;
 use crate::pair::{EndOnDrop, Overlap, Pair, Profile};
-use crate::people::{self, People};
+use crate::people::{self, Gone, People};
 use crate::report::Report;
 
 /// The pair must be ready again so soon after a fault is over.
@@ -79,14 +79,13 @@ fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Ins
             people.silence();
             let began = Instant::now();
             let (name, excuse) = faults::play(dice, site, pair, report);
-            if excuse.both_off {
-                for writer in &people.writers {
-                    writer.forget_memory();
-                }
-            }
             ready(pair, name);
             let silence = people.silence();
             println!("  {:>6.2} s  {name}", began.elapsed().as_secs_f64());
+            look_at_values(pair, people, excuse.gone, name, report);
+            if !report.broken.is_empty() {
+                return;
+            }
             report.injected(name, silence);
             excused.push((began, Instant::now(), excuse));
         }
@@ -96,7 +95,8 @@ fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Ins
     report.replicated += replicated;
     report.repeated += people.repeated.load(Ordering::Relaxed);
     ready(pair, "all is over");
-    look_at_values(pair, people, report);
+    look_at_values(pair, people, Gone::Nothing, "all is over", report);
+    pair.same_values();
     look_at_the_journal(pair, people, report);
     look_at_who_ran(pair, &excused, report);
 }
@@ -116,12 +116,13 @@ fn ready(pair: &Pair, after: &str) {
     }
 }
 
-/// Nobody writes any more: what was promised is there.
-fn look_at_values(pair: &Pair, people: &People, report: &mut Report) {
-    pair.same_values();
-    for node in [&pair.master, &pair.backup] {
-        for writer in &people.writers {
-            report.broken.extend(writer.check(node).err());
+/// What was promised is there, at both nodes.
+fn look_at_values(pair: &Pair, people: &People, gone: Gone, after: &str, report: &mut Report) {
+    for writer in &people.writers {
+        for node in [&pair.master, &pair.backup] {
+            let wrong = writer.check(node, gone);
+            report.broken.extend(wrong.iter().map(|what| format!("after \"{after}\": {what}")));
+            report.values_checked += people::TAGS;
         }
     }
 }
