@@ -155,7 +155,7 @@ fn an_actor_that_keeps_failing_makes_the_node_faulted_until_it_is_cleared() {
 #[test]
 fn a_disk_that_hangs_keeps_no_client_and_the_other_node_runs() {
     let pair = Pair::builder().start();
-    let patient = pair::Client::with_time_limit(pair.master.http_port, TIMEOUT);
+    let patient = pair::Client::at(std::net::Ipv4Addr::LOCALHOST, pair.master.http_port, TIMEOUT);
     injure(&pair.master, "Disk", "hang", Some(60_000));
     let reply = patient.post("/api/v1/tagValues", &[], &json!([{"key": TAG, "value": 7.0}]));
     assert_eq!((reply.status, reply.error_code()), (507, "disk".to_owned()), "{reply:?}");

@@ -339,23 +339,21 @@ async fn connect(shared: Arc<Shared>, me: Addr<PeerLink>) {
     shared.link.set_trying(true);
     loop {
         match reach(&*shared.network, host, *port, limit).await {
-            Ok(stream) => {
-                match greet::within(shared.settings.connect_timeout_ms, greet::ask(&shared, stream)).await {
-                    Outcome::Linked { stream, received, greeting, session, remarks } => {
-                        me.do_send(Greeted { stream, received, greeting, session, remarks });
-                        return;
-                    }
-                    Outcome::Refused(refusal) => {
-                        tell_refusal(&shared, &refusal).await;
-                        refused_to_backup(&shared, &refusal);
-                        pause = LAST_PAUSE_MS * 8;
-                    }
-                    Outcome::Broken(reason) => {
-                        attempts.failed(&shared, None, format!("no greeting of the Master at {host}:{port}: {reason}"));
-                    }
-                    Outcome::Lane { .. } => {}
+            Ok(stream) => match greet::within(shared.settings.connect_timeout_ms, greet::ask(&shared, stream)).await {
+                Outcome::Linked { stream, received, greeting, session, remarks } => {
+                    me.do_send(Greeted { stream, received, greeting, session, remarks });
+                    return;
                 }
-            }
+                Outcome::Refused(refusal) => {
+                    tell_refusal(&shared, &refusal).await;
+                    refused_to_backup(&shared, &refusal);
+                    pause = LAST_PAUSE_MS * 8;
+                }
+                Outcome::Broken(reason) => {
+                    attempts.failed(&shared, None, format!("no greeting of the Master at {host}:{port}: {reason}"));
+                }
+                Outcome::Lane { .. } => {}
+            },
             Err(error) => {
                 let kind = error.kind();
                 attempts.failed(&shared, Some(kind), format!("cannot reach {host}:{port}: {error}"));
