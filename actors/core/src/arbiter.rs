@@ -4,6 +4,7 @@
 //! ([`Effect`]). One file a chapter: taking in what happened (`input`), what follows when two nodes see each other
 //! (`meeting`), running because the peer is gone (`takeover`), `switch`, `recovery`, `stop`, and what is shown (`view`).
 
+mod fingerprint;
 mod input;
 mod io;
 mod meeting;
@@ -16,6 +17,7 @@ mod tests;
 mod view;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use io::{Effect, Event, Input, Leader, Peer, SwitchOrder, TagFacts};
 pub use view::{PeerShown, View};
@@ -59,7 +61,7 @@ pub struct Restored {
 const MAX_COUNTER: u64 = u64::MAX / 2;
 
 /// What the node does now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Before [`Input::Start`].
     Idle,
@@ -80,7 +82,7 @@ enum State {
 }
 
 /// A promotion that waits for the disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Taking {
     ticket: u64,
     lineage: Lineage,
@@ -92,7 +94,7 @@ struct Taking {
 }
 
 /// A tenure.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Running {
     /// It stood still: until this moment, or an answer of its peer, it does nothing.
     fenced_until: Option<Millis>,
@@ -105,9 +107,10 @@ struct Running {
 }
 
 /// The state machine of one node.
+#[derive(Clone)]
 pub struct Arbiter {
     settings: ArbiterSettings,
-    authority: Box<dyn Authority>,
+    authority: Arc<dyn Authority>,
     state: State,
     lineage: Lineage,
     reserved: u64,
@@ -166,7 +169,7 @@ impl Arbiter {
             reserved: 0,
             lineage: restored.lineage,
             settings,
-            authority,
+            authority: authority.into(),
             state: State::Idle,
             tenure: Tenure::None,
             tags: TagFacts::default(),

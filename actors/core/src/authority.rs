@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// Grants or denies Running.
-pub trait Authority: Send {
+pub trait Authority: Send + Sync {
     /// May this node take Running at `now`?
     fn may_take(&self, peer: PeerLife, now: Millis) -> Verdict;
 }

@@ -97,7 +97,7 @@ pub struct SwitchOrder {
 }
 
 /// What the tag replicator knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TagFacts {
     /// This node holds every change up to here, also of tags without `retain`.
     pub applied: Seq,
@@ -162,7 +162,7 @@ pub enum Effect {
 }
 
 /// Whom to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leader {
     /// The tenures of its data.
     pub lineage: Lineage,

@@ -16,13 +16,13 @@ const RETRY_AT_MOST_MS: u64 = 60_000;
 const OWN_REQUEST: u64 = 1 << 63;
 
 /// A Master's plan to run again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Recovery {
     /// Its process started and it did not run since, nor did anybody decide where Running is to be.
     pub just_started: bool,
-    asked: Option<u64>,
+    pub asked: Option<u64>,
     pub next_try: Option<Millis>,
-    refusals: u32,
+    pub refusals: u32,
     /// Why it acts as Manual.
     pub suspended: Option<String>,
 }

@@ -7,12 +7,14 @@
 //! Having offered, the old node does not run again until the peer confirms that it did not take it, or is dead, or the
 //! authority lets it take over under a new epoch.
 
+use std::hash::{Hash, Hasher};
+
 use super::{Arbiter, Effect, Running, State, SwitchOrder};
 use crate::protocol::{Control, Report, SwitchRequest, Tenure};
 use crate::types::{Epoch, Millis, NodeId, Seq, Status};
 
 /// Giving Running away.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ceding {
     /// Number of the offer; 0 when nothing is offered.
     pub switch: u64,
@@ -33,7 +35,7 @@ enum Kind {
     Stop,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Quiescing,
     Offered,
@@ -41,7 +43,7 @@ enum Phase {
 }
 
 /// Who wants to know how it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     /// A local order.
     Here(u64),
@@ -75,13 +77,37 @@ pub(super) struct Offered {
 }
 
 /// A local order that the Running peer carries out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
     request: u64,
     pub deadline: Millis,
 }
 
+impl Offered {
+    /// See [`Arbiter::fingerprint`].
+    pub(super) fn fingerprint(&self) -> impl Hash {
+        (self.switch, self.last, self.tenure)
+    }
+}
+
+impl Order {
+    pub(super) fn request(&self) -> u64 {
+        self.request
+    }
+}
+
 impl Ceding {
+    /// See [`Arbiter::fingerprint`].
+    pub(super) fn fingerprint(&self, now: Millis, into: &mut impl Hasher) {
+        let Self { switch, kind, phase, until, origin, met_again } = self;
+        let kind = match kind {
+            Kind::Switch { tenure, wish: _ } => Some(*tenure),
+            Kind::Demotion(_) => None,
+            Kind::Stop => Some(Tenure::None),
+        };
+        (switch, kind, phase, until.since(now), origin, met_again).hash(into);
+    }
+
     pub(super) fn deadline(&self) -> Option<Millis> {
         (self.phase != Phase::Aborting).then_some(self.until)
     }

@@ -47,7 +47,7 @@ pub struct PeerShown {
 }
 
 /// What was shown last, and the words for what comes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     pub status: Option<Status>,
     peer: Option<Status>,

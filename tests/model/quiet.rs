@@ -1,0 +1,106 @@
+//! What happens when nothing fails any more: one fair order of all that is left to be done.
+//!
+//! Both clocks go alike; time passes only when nothing else is to be done.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hotpair_core::types::Status;
+
+use crate::node::Happens;
+use crate::pair::{Known, Pair, Step, World};
+use crate::plan::Budget;
+
+/// A pair that has not settled after so many steps never will.
+const MANY_STEPS: usize = 1000;
+
+impl World {
+    /// Whether one node runs and the other one stands by in sync, after a while, from this state on.
+    pub fn heals(&self, pair: &Pair) -> Result<(), String> {
+        let mut pair = Pair { left: Budget::default(), ..pair.clone() };
+        let mut seen = Vec::new();
+        let result = loop {
+            let print = fingerprint(&pair);
+            if self.known().healing.contains(&print) {
+                break Ok(());
+            }
+            seen.push(print);
+            match self.quiet_steps(&pair) {
+                None => break Ok(()),
+                Some(steps) if steps.is_empty() => break Err("nothing is left to be done".to_owned()),
+                Some(_) if seen.len() > MANY_STEPS => break Err("it goes on for ever".to_owned()),
+                Some(steps) => pair = self.quietly(&pair, &steps),
+            }
+            if let Some(violation) = pair.violation {
+                break Err(self.known().violations[violation as usize].clone());
+            }
+        };
+        if result.is_ok() {
+            self.known().healing.extend(seen);
+        }
+        result
+    }
+
+    /// Lets the pair come to rest.
+    pub fn settled(&self, mut pair: Pair) -> Pair {
+        for _ in 0..MANY_STEPS {
+            let Some(steps) = self.quiet_steps(&pair) else { return pair };
+            pair = self.quietly(&pair, &steps);
+        }
+        panic!("the pair does not come to rest: {}", self.describe(&pair));
+    }
+
+    fn quietly(&self, pair: &Pair, steps: &[Step]) -> Pair {
+        steps.iter().fold(pair.clone(), |pair, step| self.after(&pair, step).unwrap_or(pair))
+    }
+
+    /// What is to be done next; none: the pair is at rest.
+    pub fn quiet_steps(&self, pair: &Pair) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
+        self.steps(&Pair { left: Budget::default(), ..pair.clone() }, &mut steps);
+        let known = self.known();
+        // A peer that comes back at once is suspected by nobody.
+        let idle = |step: &Step| matches!(step, Step::At(_, Happens::Suspects | Happens::ProvesDeath));
+        if let Some(step) = steps.into_iter().find(|step| !idle(step)) {
+            return Some(vec![step]);
+        }
+        if is_at_rest(&known, pair) {
+            return None;
+        }
+        let left = pair.nodes.iter().filter_map(|&node| known.process(node)).filter_map(|process| {
+            process.arbiter.next_deadline(process.now).map(|due| due.since(process.now))
+        });
+        Some(left.min().map_or(Vec::new(), |ms| [0, 1].map(|who| Step::At(who, Happens::Waits(ms))).to_vec()))
+    }
+
+    /// Both nodes, and what is under way, in a line.
+    pub fn describe(&self, pair: &Pair) -> String {
+        let known = self.known();
+        let nodes = pair.nodes.map(|node| known.nodes[node as usize].describe());
+        let conns: Vec<_> = pair
+            .conns
+            .iter()
+            .map(|conn| format!("{:?} with {}+{} under way", conn.ends, conn.wires[0].len(), conn.wires[1].len()))
+            .collect();
+        format!("{} | {} | {}", nodes[0], nodes[1], conns.join(", "))
+    }
+}
+
+fn is_at_rest(known: &Known, pair: &Pair) -> bool {
+    let [Some(one), Some(two)] = pair.nodes.map(|node| known.process(node)) else { return false };
+    let statuses = [one.status(), two.status()];
+    let leads = [one.takes_changes(), two.takes_changes()];
+    let ready = |process: &crate::node::Process| process.arbiter.view(process.now).failover_ready;
+    let roles = [(Status::Running, true), (Status::Standby, false)];
+    let [mine, theirs] = [(statuses[0], leads[0]), (statuses[1], leads[1])];
+    ([mine, theirs] == roles || [theirs, mine] == roles)
+        && ready(one)
+        && ready(two)
+        && one.orders.is_empty()
+        && two.orders.is_empty()
+}
+
+fn fingerprint(pair: &Pair) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (pair.nodes, &pair.conns).hash(&mut hasher);
+    hasher.finish()
+}
