@@ -134,10 +134,6 @@ impl Data {
         self.stage = if self.leader.is_some() && self.role == Role::Standby { Stage::Requested } else { Stage::None };
     }
 
-    pub fn is_settled(&self) -> bool {
-        self.quiesced_unsaid == 0
-    }
-
     // The steps of a sync; `leader` is the other node.
 
     pub fn can_ask(&self, leader: &Self) -> bool {

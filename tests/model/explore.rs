@@ -2,10 +2,16 @@
 
 use std::time::Instant;
 
+use hotpair_core::protocol::Tenure;
+use hotpair_core::types::Status;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use crate::node::Process;
 use crate::pair::{Pair, Step, World};
-use crate::plan::Plan;
+use crate::plan::{Plan, Reached};
+
+const NO_RULE_IS_BROKEN: &str = "no rule is broken";
+const THE_PAIR_HEALS: &str = "the pair heals";
 
 impl Model for World {
     type State = Pair;
@@ -24,17 +30,69 @@ impl Model for World {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no rule is broken", |_: &Self, pair: &Pair| pair.violation.is_none()),
-            Property::always("the pair heals", |world: &Self, pair: &Pair| {
-                pair.violation.is_some() || world.heals(pair).is_ok()
+        let mut properties = vec![
+            Property::always(NO_RULE_IS_BROKEN, |_: &Self, pair: &Pair| pair.violation.is_none()),
+            Property::always(THE_PAIR_HEALS, |world: &Self, pair: &Pair| {
+                pair.violation.is_some() || [false, true].iter().all(|&backwards| world.heals(pair, backwards).is_ok())
             }),
-        ]
+        ];
+        properties.extend(self.plan.reaches.iter().map(|reached| reached.property()));
+        properties
     }
 }
 
-/// Explores a plan. Returns what is wrong, after telling how it comes to that.
-pub fn explore(plan: Plan) -> Option<String> {
+impl Reached {
+    fn property(self) -> Property<World> {
+        match self {
+            Self::BothRun => Property::sometimes("both run", |world: &World, pair: &Pair| {
+                let known = world.known();
+                pair.nodes.iter().all(|&node| known.process(node).is_some_and(Process::takes_changes))
+            }),
+            Self::Failover => Property::sometimes("failover", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Failover))),
+            Self::Switch => Property::sometimes("switch", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Switch))),
+            Self::Recovery => Property::sometimes("recovery", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Recovery))),
+            Self::DualRunning => {
+                Property::sometimes("one of two stays", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::DualRunning)))
+            }
+            Self::Faulted => Property::sometimes("faulted", |world: &World, pair: &Pair| {
+                any(world, pair, |process| process.shown.status == Status::Faulted)
+            }),
+            Self::Fenced => Property::sometimes("fenced", |world: &World, pair: &Pair| {
+                any(world, pair, |process| process.met && process.shown.status == Status::Unknown)
+            }),
+            Self::Down => Property::sometimes("down", |world: &World, pair: &Pair| {
+                let known = world.known();
+                pair.nodes.iter().any(|&node| known.nodes[node as usize].boots > 0 && known.process(node).is_none())
+            }),
+        }
+    }
+}
+
+fn runs(tenure: Tenure) -> impl Fn(&Process) -> bool {
+    move |process| process.takes_changes() && process.shown.tenure == tenure
+}
+
+fn any(world: &World, pair: &Pair, is: impl Fn(&Process) -> bool) -> bool {
+    let known = world.known();
+    pair.nodes.iter().any(|&node| known.process(node).is_some_and(&is))
+}
+
+/// What came of it.
+pub struct Explored {
+    /// The rule that does not hold, what was seen, and the way there.
+    pub wrong: Option<Wrong>,
+    /// What was to be reached and was not.
+    pub missed: Vec<&'static str>,
+}
+
+pub struct Wrong {
+    pub rule: &'static str,
+    pub what: String,
+    pub story: String,
+}
+
+/// Explores a plan. One thread: so it is the same each time.
+pub fn explore(plan: Plan) -> Explored {
     let begun = Instant::now();
     let checker = World::new(plan).checker();
     let checker = checker.target_max_depth(plan.depth).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
@@ -48,19 +106,30 @@ pub fn explore(plan: Plan) -> Option<String> {
         checker.max_depth(),
         begun.elapsed(),
     );
-    let (name, path) = checker.discoveries().into_iter().next()?;
-    println!("\n{}: it does not hold that {name}:\n", plan.name);
-    let path = path.into_vec();
-    let last = path.last().map(|(pair, _)| pair.clone())?;
-    world.tell_path(path);
-    let what = if let Some(violation) = last.violation {
-        world.known().violations[violation as usize].clone()
-    } else {
-        let why = world.heals(&last).err().unwrap_or_default();
-        println!("\nWhen nothing fails any more:\n");
-        world.tell_quiet(&last);
-        why
-    };
-    println!("\n{what}\n");
-    Some(what)
+    let mut found = checker.discoveries();
+    let rules = [NO_RULE_IS_BROKEN, THE_PAIR_HEALS];
+    let wrong = rules.iter().find_map(|&rule| found.remove(rule).map(|path| world.wrong(rule, path.into_vec())));
+    let to_reach = world.properties().into_iter().skip(rules.len()).map(|property| property.name);
+    Explored { wrong, missed: to_reach.filter(|name| !found.contains_key(name)).collect() }
+}
+
+impl World {
+    fn wrong(&self, rule: &'static str, path: Vec<(Pair, Option<Step>)>) -> Wrong {
+        let mut story = String::new();
+        let last = path.last().map(|(pair, _)| pair.clone());
+        self.tell_path(path, &mut story);
+        let mut what = String::new();
+        if let Some(last) = last {
+            if let Some(violation) = last.violation {
+                what.clone_from(&self.known().violations[violation as usize]);
+            }
+            for backwards in [false, true] {
+                if let (true, Err(why)) = (what.is_empty(), self.heals(&last, backwards)) {
+                    what = why;
+                    self.tell_quiet(&last, backwards, &mut story);
+                }
+            }
+        }
+        Wrong { rule, what, story }
+    }
 }

@@ -1,17 +1,18 @@
 //! Two nodes and what is between them: every step that can come next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hotpair_core::protocol::Control;
-use hotpair_core::types::Epoch;
+use hotpair_core::invariants;
+use hotpair_core::protocol::{Control, Tenure};
+use hotpair_core::types::{Epoch, RecoveryMode, Seq};
 
-use crate::data::{Data, Feed};
+use crate::data::{Data, Role};
 use crate::node::{Act, Happens, Node, Process};
 use crate::plan::{Budget, Plan};
 
 /// Stands among messages: the other end closed the connection.
-const CLOSED: u32 = u32::MAX;
+pub const CLOSED: u32 = u32::MAX;
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,8 +73,8 @@ pub struct Known {
     message_numbers: HashMap<String, u32>,
     pub violations: Vec<String>,
     outcomes: HashMap<(u32, Happens), (u32, Vec<Act>, Option<u32>)>,
-    /// Pairs that were seen to heal.
-    pub healing: std::collections::HashSet<u64>,
+    /// Pairs that were seen to heal, in each of two orders.
+    pub healing: HashSet<(bool, u64)>,
 }
 
 impl Known {
@@ -253,20 +254,47 @@ impl Making<'_> {
                         self.happen(who, &Happens::LinkDown);
                     }
                 }
-                Act::Took { after, epoch } => {
-                    self.pair.taken.push((after, epoch));
-                    self.pair.taken.sort_unstable();
-                }
+                Act::Leads { tenure, after, epoch, held } => self.leads(who, tenure, after, epoch, held),
             }
         }
         if self.known.process(self.pair.nodes[who]).is_none() {
             for conn in 0..self.pair.conns.len() {
                 self.close(who, conn);
             }
-            // What it led under an epoch that never came to its disk is lost with it.
-            let node = &self.known.nodes[self.pair.nodes[who] as usize];
-            let kept = |epoch: Epoch| node.stored.lineage.forks().iter().any(|fork| fork.epoch == epoch);
-            self.pair.taken.retain(|&(_, epoch)| epoch.node != node.id() || kept(epoch));
+            // It was given Running and is dead: the other one may go on.
+            let dead = self.known.nodes[self.pair.nodes[who] as usize].id();
+            self.pair.taken.retain(|&(_, epoch)| epoch.node != dead);
+        }
+    }
+
+    /// A tenure begins: what it owes to the other node.
+    fn leads(&mut self, who: usize, tenure: Tenure, after: Epoch, epoch: Epoch, held: Seq) {
+        let other = &self.known.nodes[self.pair.nodes[1 - who] as usize];
+        let mut what = None;
+        if matches!(tenure, Tenure::Switch | Tenure::Recovery) && after.node == other.id() {
+            let offers = |data: &Data| data.role == Role::Quiesced && data.lineage.epoch() == after;
+            if let Some(process) = other.process.as_ref().filter(|process| offers(&process.data)) {
+                let equal = held >= process.data.last;
+                what = invariants::holds_what_was_offered(equal, || format!("it holds {held} of {}", process.data.last))
+                    .err()
+                    .map(|violation| violation.to_string());
+            }
+            self.pair.taken.push((after, epoch));
+            self.pair.taken.sort_unstable();
+        }
+        if tenure == Tenure::DualRunning && other.process.is_some() {
+            let theirs = other.greatest_led;
+            let stays = match self.plan.recovery {
+                RecoveryMode::Automatic => who == 0,
+                RecoveryMode::Manual => after.counter > theirs || (after.counter == theirs && who == 1),
+            };
+            if !stays || epoch.counter <= theirs {
+                what = Some(format!("of two Running nodes the wrong one stays: under {epoch} after {after}"));
+            }
+        }
+        if let Some(what) = what {
+            let violation = self.known.violation(what);
+            self.pair.violation.get_or_insert(violation);
         }
     }
 
@@ -372,100 +400,4 @@ impl Conn {
     pub fn is_sound(&self) -> bool {
         self.ends == [End::Up; 2] && self.wires.iter().all(|wire| !wire.contains(&CLOSED))
     }
-}
-
-impl World {
-    /// Every step that can come next.
-    pub fn steps(&self, pair: &Pair, steps: &mut Vec<Step>) {
-        if pair.violation.is_some() {
-            return;
-        }
-        let known = self.known();
-        for (at, conn) in pair.conns.iter().enumerate() {
-            for who in 0..2 {
-                if !conn.wires[who].is_empty() {
-                    steps.push(Step::Arrives(who, at));
-                }
-            }
-            if pair.left.cuts > 0 && conn.wires.iter().all(|wire| wire.last() != Some(&CLOSED)) {
-                steps.push(Step::Breaks(at));
-            }
-        }
-        let processes = pair.nodes.map(|node| known.process(node));
-        let unlinked = pair.conns.iter().all(|conn| conn.ends[1] == End::Closed);
-        if processes.iter().all(Option::is_some) && unlinked && pair.conns.len() < 2 {
-            steps.push(Step::Dials);
-        }
-        let sound = pair.conns.iter().any(Conn::is_sound);
-        if let ([Some(one), Some(two)], true) = (processes, sound) {
-            sync_steps([&one.data, &two.data], pair.left.lanes > 0, steps);
-        }
-        for who in 0..2 {
-            let Some(process) = processes[who] else {
-                steps.push(Step::At(who, Happens::Boot));
-                continue;
-            };
-            let peer_is_there = processes[1 - who].is_some();
-            steps.extend(node_steps(process, &pair.left, sound, peer_is_there).map(|happens| Step::At(who, happens)));
-        }
-    }
-}
-
-fn sync_steps(data: [&Data; 2], lanes: bool, steps: &mut Vec<Step>) {
-    for follower in 0..2 {
-        let (mine, leader) = (data[follower], data[1 - follower]);
-        if mine.can_ask(leader) {
-            steps.push(Step::SyncBegins(follower));
-        }
-        if mine.can_finish(leader) {
-            steps.push(Step::SyncEnds(follower));
-        }
-        if mine.stage == crate::data::Stage::InSync && leader.feed == Feed::Filling {
-            steps.push(Step::LeaderKnows(follower));
-        }
-        if mine.can_catch_up(leader) {
-            steps.push(Step::CatchesUp(follower));
-        }
-    }
-    if lanes && data.iter().any(|data| data.feed != Feed::None) {
-        steps.push(Step::LaneBreaks);
-    }
-}
-
-fn node_steps(
-    process: &Process,
-    left: &Budget,
-    sound: bool,
-    peer_is_there: bool,
-) -> impl Iterator<Item = Happens> + use<> {
-    let mut steps = Vec::new();
-    let mut may = |so: bool, happens: Happens| {
-        if so {
-            steps.push(happens);
-        }
-    };
-    may(process.arbiter.next_deadline(process.now).is_some() && left.deadlines > 0, Happens::Deadline);
-    may(process.has_writes(), Happens::DiskWrites);
-    may(process.data.quiesced_unsaid > 0, Happens::Quiesced);
-    may(process.stood_still.is_some(), Happens::NoticesStandstill);
-    let awake = process.stood_still.is_none();
-    may(awake && process.answer_wanted && process.linked && sound, Happens::AnsweredAfterStandstill);
-    may(awake && process.suspects && process.linked && sound, Happens::Trusts);
-    let silent = !peer_is_there || left.silences > 0;
-    may(awake && process.met && !process.suspects && silent, Happens::Suspects);
-    may(process.met && !process.linked && !peer_is_there && !process.proved, Happens::ProvesDeath);
-    may(left.standstills > 0 && awake, Happens::StandsStill);
-    may(left.switches > 0, Happens::PressSwitch);
-    may(left.disk_failures > 0 && process.writes_under_way() > 0, Happens::DiskFails);
-    may(left.changes > 0 && process.takes_changes(), Happens::Changes);
-    may(left.holds > 0, Happens::Hold);
-    may(left.faults > 0 && !process.fault, Happens::Fault);
-    may(process.fault, Happens::FaultCleared);
-    may(left.stops > 0 && !process.stopping, Happens::Stop);
-    if left.deaths > 0 {
-        for written in 0..=process.writes_under_way() {
-            may(true, Happens::Dies { written });
-        }
-    }
-    steps.into_iter()
 }

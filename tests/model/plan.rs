@@ -34,6 +34,24 @@ pub enum Broken {
     DeafToAborts,
 }
 
+/// Something worth to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Both take changes, a cable between them.
+    BothRun,
+    /// A tenure of this kind.
+    Failover,
+    Switch,
+    Recovery,
+    DualRunning,
+    /// A node shows itself Faulted.
+    Faulted,
+    /// A node that stood still shows no status.
+    Fenced,
+    /// A node has stopped for good.
+    Down,
+}
+
 /// How often each kind of trouble may come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
@@ -63,5 +81,7 @@ pub struct Plan {
     pub budget: Budget,
     /// So many steps are explored in every order.
     pub depth: usize,
+    /// What must be seen on the way: else it explores less than it says.
+    pub reaches: &'static [Reached],
     pub broken: Option<Broken>,
 }

@@ -4,9 +4,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use hotpair_core::types::Status;
+use hotpair_core::protocol::Tenure;
+use hotpair_core::types::{RecoveryMode, Status};
 
-use crate::node::Happens;
+use crate::data::Stage;
+use crate::node::{Happens, Process};
 use crate::pair::{Known, Pair, Step, World};
 use crate::plan::Budget;
 
@@ -15,16 +17,16 @@ const MANY_STEPS: usize = 1000;
 
 impl World {
     /// Whether one node runs and the other one stands by in sync, after a while, from this state on.
-    pub fn heals(&self, pair: &Pair) -> Result<(), String> {
+    pub fn heals(&self, pair: &Pair, backwards: bool) -> Result<(), String> {
         let mut pair = Pair { left: Budget::default(), ..pair.clone() };
         let mut seen = Vec::new();
         let result = loop {
-            let print = fingerprint(&pair);
+            let print = (backwards, fingerprint(&pair));
             if self.known().healing.contains(&print) {
                 break Ok(());
             }
             seen.push(print);
-            match self.quiet_steps(&pair) {
+            match self.quiet_steps(&pair, backwards) {
                 None => break Ok(()),
                 Some(steps) if steps.is_empty() => break Err("nothing is left to be done".to_owned()),
                 Some(_) if seen.len() > MANY_STEPS => break Err("it goes on for ever".to_owned()),
@@ -43,7 +45,7 @@ impl World {
     /// Lets the pair come to rest.
     pub fn settled(&self, mut pair: Pair) -> Pair {
         for _ in 0..MANY_STEPS {
-            let Some(steps) = self.quiet_steps(&pair) else { return pair };
+            let Some(steps) = self.quiet_steps(&pair, false) else { return pair };
             pair = self.quietly(&pair, &steps);
         }
         panic!("the pair does not come to rest: {}", self.describe(&pair));
@@ -54,16 +56,18 @@ impl World {
     }
 
     /// What is to be done next; none: the pair is at rest.
-    pub fn quiet_steps(&self, pair: &Pair) -> Option<Vec<Step>> {
+    pub fn quiet_steps(&self, pair: &Pair, backwards: bool) -> Option<Vec<Step>> {
         let mut steps = Vec::new();
         self.steps(&Pair { left: Budget::default(), ..pair.clone() }, &mut steps);
         let known = self.known();
         // A peer that comes back at once is suspected by nobody.
         let idle = |step: &Step| matches!(step, Step::At(_, Happens::Suspects | Happens::ProvesDeath));
-        if let Some(step) = steps.into_iter().find(|step| !idle(step)) {
+        steps.retain(|step| !idle(step));
+        let step = if backwards { steps.pop() } else { steps.into_iter().next() };
+        if let Some(step) = step {
             return Some(vec![step]);
         }
-        if is_at_rest(&known, pair) {
+        if is_at_rest(self.plan.recovery, &known, pair) {
             return None;
         }
         let left = pair.nodes.iter().filter_map(|&node| known.process(node)).filter_map(|process| {
@@ -85,18 +89,15 @@ impl World {
     }
 }
 
-fn is_at_rest(known: &Known, pair: &Pair) -> bool {
-    let [Some(one), Some(two)] = pair.nodes.map(|node| known.process(node)) else { return false };
-    let statuses = [one.status(), two.status()];
-    let leads = [one.takes_changes(), two.takes_changes()];
-    let ready = |process: &crate::node::Process| process.arbiter.view(process.now).failover_ready;
-    let roles = [(Status::Running, true), (Status::Standby, false)];
-    let [mine, theirs] = [(statuses[0], leads[0]), (statuses[1], leads[1])];
-    ([mine, theirs] == roles || [theirs, mine] == roles)
-        && ready(one)
-        && ready(two)
-        && one.orders.is_empty()
-        && two.orders.is_empty()
+/// One runs, the other one could take over, everybody has an answer, and a Master that is to recover has recovered.
+fn is_at_rest(recovery: RecoveryMode, known: &Known, pair: &Pair) -> bool {
+    let [Some(master), Some(backup)] = pair.nodes.map(|node| known.process(node)) else { return false };
+    let runs = |process: &Process| process.shown.status == Status::Running && process.takes_changes();
+    let ready = |process: &Process| process.shown.status == Status::Standby && process.data.stage == Stage::InSync;
+    let shown = master.shown.ready && backup.shown.ready && master.orders.is_empty() && backup.orders.is_empty();
+    let won = matches!(backup.shown.tenure, Tenure::Failover | Tenure::Start);
+    let recovers = recovery == RecoveryMode::Automatic && won && !master.shown.recovery_suspended;
+    shown && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovers)
 }
 
 fn fingerprint(pair: &Pair) -> u64 {

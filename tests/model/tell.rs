@@ -1,5 +1,7 @@
 //! A path, for people.
 
+use std::fmt::Write;
+
 use hotpair_core::protocol::{Control, Report};
 
 use crate::pair::{Pair, Step, World};
@@ -29,26 +31,27 @@ impl World {
         }
     }
 
-    /// A path that ends in `last`.
-    pub fn tell_path(&self, path: Vec<(Pair, Option<Step>)>) {
+    /// A path from the beginning.
+    pub fn tell_path(&self, path: Vec<(Pair, Option<Step>)>, story: &mut String) {
         for (pair, step) in path {
-            println!("      {}", self.describe(&pair));
+            let _ = writeln!(story, "      {}", self.describe(&pair));
             if let Some(step) = step {
-                println!("{}", self.tell(&pair, &step));
+                let _ = writeln!(story, "{}", self.tell(&pair, &step));
             }
         }
     }
 
     /// What goes on when nothing fails any more.
-    pub fn tell_quiet(&self, pair: &Pair) {
+    pub fn tell_quiet(&self, pair: &Pair, backwards: bool, story: &mut String) {
+        let _ = writeln!(story, "\nWhen nothing fails any more:\n");
         let mut pair = pair.clone();
         for _ in 0..TOLD_STEPS {
-            let Some(steps) = self.quiet_steps(&pair).filter(|steps| !steps.is_empty()) else { return };
+            let Some(steps) = self.quiet_steps(&pair, backwards).filter(|steps| !steps.is_empty()) else { return };
             for step in steps {
-                println!("{}", self.tell(&pair, &step));
+                let _ = writeln!(story, "{}", self.tell(&pair, &step));
                 pair = self.after(&pair, &step).unwrap_or(pair);
             }
-            println!("      {}", self.describe(&pair));
+            let _ = writeln!(story, "      {}", self.describe(&pair));
         }
     }
 }

@@ -77,7 +77,7 @@ impl Arbiter {
         self.nobody_runs_since = None;
         let report = greeting.report.clone();
         self.peer = Some(Peer { greeting, report: report.clone() });
-        self.ceding_met_again();
+        self.ceding_met_again(was_down);
         self.hear_report(report, now);
         // What this node says in its greeting may be old by now.
         self.last_report = None;

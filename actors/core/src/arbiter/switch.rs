@@ -23,6 +23,8 @@ pub(super) struct Ceding {
     until: Millis,
     origin: Origin,
     met_again: bool,
+    /// The peer's process was down since the offer: if it took it, it is over.
+    peer_restarted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,13 +101,13 @@ impl Order {
 impl Ceding {
     /// See [`Arbiter::fingerprint`].
     pub(super) fn fingerprint(&self, now: Millis, into: &mut impl Hasher) {
-        let Self { switch, kind, phase, until, origin, met_again } = self;
+        let Self { switch, kind, phase, until, origin, met_again, peer_restarted } = self;
         let kind = match kind {
             Kind::Switch { tenure, wish: _ } => Some(*tenure),
             Kind::Demotion(_) => None,
             Kind::Stop => Some(Tenure::None),
         };
-        (switch, kind, phase, until.since(now), origin, met_again).hash(into);
+        (switch, kind, phase, until.since(now), origin, met_again, peer_restarted).hash(into);
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
@@ -253,7 +255,8 @@ impl Arbiter {
 
     fn cede(&mut self, kind: Kind, switch: u64, origin: Origin, now: Millis) {
         let until = now.plus(self.settings.switch_timeout_ms);
-        self.state = State::Ceding(Ceding { switch, kind, phase: Phase::Quiescing, until, origin, met_again: false });
+        let (phase, met_again, peer_restarted) = (Phase::Quiescing, false, false);
+        self.state = State::Ceding(Ceding { switch, kind, phase, until, origin, met_again, peer_restarted });
         self.effects.push(Effect::Quiesce);
     }
 
@@ -365,9 +368,16 @@ impl Arbiter {
     pub(super) fn cede_with(&mut self, peer: &Report, now: Millis) {
         let State::Ceding(ceding) = &self.state else { return };
         let theirs = peer.lineage.epoch();
-        if peer.status == Status::Running && theirs > self.epoch() && ceding.has_offered() {
+        let runs = peer.status == Status::Running;
+        if !ceding.has_offered() {
+            if runs && peer.switching == 0 && matches!(ceding.kind, Kind::Switch { .. }) {
+                // Nobody is to take over from this node any more: of two Running ones one stays.
+                self.back_to_running("both nodes are Running");
+            }
+        } else if theirs > self.epoch() && (runs || !ceding.peer_restarted) {
+            // It took it, though it may be that it stood still since, and shows no status until it knows who runs.
             self.gave(now);
-        } else if ceding.met_again && ceding.has_offered() && peer.status != Status::Running && peer.switching == 0 {
+        } else if ceding.met_again && !runs && peer.switching == 0 {
             // It met this node anew and does not know of the offer: as good as a confirmed abort.
             self.back_to_running("the link was lost in the middle of the switch");
         }
@@ -417,9 +427,10 @@ impl Arbiter {
         }
     }
 
-    pub(super) fn ceding_met_again(&mut self) {
+    pub(super) fn ceding_met_again(&mut self, restarted: bool) {
         if let State::Ceding(ceding) = &mut self.state {
             ceding.met_again = true;
+            ceding.peer_restarted |= restarted;
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::pair::{Backup, Disk, FAILOVER, Master, Pair, SWITCH_TIMEOUT};
 use crate::arbiter::{Effect, Input, TagFacts};
+use crate::lineage::Fork;
 use crate::protocol::{Control, Tenure};
-use crate::types::Status;
+use crate::types::{Epoch, Status};
 
 /// The Master offered Running; the Backup has not applied its last change yet.
 fn offered() -> (Pair, u64) {
@@ -160,6 +161,39 @@ fn link_lost_when_the_offer_was_taken_and_met_again() {
     // It was a deliberate switch.
     pair.pass(FAILOVER * 10);
     pair.shows(Master, Status::Standby, Status::Running);
+}
+
+#[test]
+fn link_lost_when_the_offer_was_taken_by_a_node_that_then_stood_still() {
+    let (mut pair, _) = offered();
+    pair.slow_messages = true;
+    pair.replicates = true;
+    pair.settle();
+    pair.input(Backup, Input::Stalled { for_ms: 2 * FAILOVER });
+    pair.slow_messages = false;
+    pair.lose_link();
+    pair.connect();
+    // It shows no status before it knows who runs. But it took Running.
+    assert!(!pair.node(Master).works);
+    pair.input(Backup, Input::AnsweredAfterStall);
+    pair.shows(Master, Status::Standby, Status::Running);
+    pair.shows(Backup, Status::Running, Status::Standby);
+}
+
+#[test]
+fn the_peer_runs_while_the_running_node_stops_its_work() {
+    let mut pair = Pair::running();
+    pair.node(Master).never_quiesces = true;
+    let request = pair.press_switch_at(Master);
+    let now = pair.now;
+    let mut report = pair.node(Backup).arbiter.report(now);
+    report.status = Status::Running;
+    report.lineage = report.lineage.promoted(Fork { epoch: Epoch { counter: 2, node: Backup.id() }, at: 500 });
+    pair.anything_goes = true;
+    pair.input(Master, Input::Message(Control::Report(Box::new(report))));
+    assert_eq!(pair.answer(Master, request), Some(Err("both nodes are Running")));
+    pair.pass(SWITCH_TIMEOUT);
+    assert!(!pair.node(Master).works);
 }
 
 #[test]

@@ -1,0 +1,391 @@
+//! What follows at one node when something happens there.
+
+use std::collections::VecDeque;
+
+use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored, SwitchOrder};
+use hotpair_core::authority::Availability;
+use hotpair_core::invariants::{self, Beginning};
+use hotpair_core::lineage::Lineage;
+use hotpair_core::protocol::{Control, Tenure};
+use hotpair_core::types::{Millis, NodeId, Status};
+
+use crate::data::{Data, Role, Stage};
+use crate::node::{Act, Happens, Node, Outcome, Process, Shown, Stored, Write};
+use crate::plan::{Broken, FAILOVER_MS, MISSED_PINGS_MS, Plan, SWITCH_TIMEOUT_MS, WAIT_MS};
+
+pub struct Run<'a> {
+    plan: &'a Plan,
+    node: Node,
+    acts: Vec<Act>,
+    violation: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(plan: &'a Plan, node: Node) -> Self {
+        Self { plan, node, acts: Vec::new(), violation: None }
+    }
+
+    /// Lets it happen, and looks at what has become of the node.
+    pub fn happen(mut self, happens: &Happens, message: Option<&Control>, other: Option<&Data>) -> Outcome {
+        match happens {
+            Happens::Boot => self.boot(),
+            Happens::Dies { written } => self.die(*written),
+            _ => self.at_process(happens, message, other),
+        }
+        self.check();
+        if let Some(p) = &mut self.node.process {
+            p.shown = Shown::of(&p.arbiter, p.now);
+        }
+        Outcome { node: self.node, acts: self.acts, violation: self.violation }
+    }
+
+    fn violated(&mut self, what: impl Into<String>) {
+        self.violation.get_or_insert(what.into());
+    }
+
+    fn at_process(&mut self, happens: &Happens, message: Option<&Control>, other: Option<&Data>) {
+        let Some(p) = &mut self.node.process else { return };
+        match happens {
+            Happens::Boot | Happens::Dies { .. } => {}
+            Happens::LinkUp(_) => {
+                let Some(Control::Greeting(greeting)) = message else { return };
+                let greeting = greeting.clone();
+                (p.linked, p.met, p.suspects, p.proved) = (true, true, false, false);
+                p.heard = Some((greeting.report.status, greeting.report.switching != 0));
+                p.data.link(true);
+                self.hear(Input::LinkUp(greeting));
+            }
+            Happens::LinkDown => {
+                (p.linked, p.heard) = (false, None);
+                p.data.link(false);
+                self.hear(Input::LinkDown);
+            }
+            Happens::Hears(_) => {
+                let Some(message) = message else { return };
+                if let Control::Report(report) = message {
+                    p.heard = Some((report.status, report.switching != 0));
+                }
+                if matches!(message, Control::Goodbye { .. }) {
+                    p.heard = None;
+                }
+                if std::mem::take(&mut p.suspects) {
+                    self.hear(Input::Available);
+                }
+                if self.plan.broken == Some(Broken::DeafToAborts) && matches!(message, Control::Abort { .. }) {
+                    return self.acts.push(Act::Send(abort_confirmed(message)));
+                }
+                self.hear(Input::Message(message.clone()));
+            }
+            Happens::Deadline => {
+                if let Some(due) = p.arbiter.next_deadline(p.now) {
+                    p.now = p.now.max(due);
+                    self.hear(Input::Tick);
+                }
+            }
+            Happens::Waits(ms) => {
+                let due = p.arbiter.next_deadline(p.now);
+                p.now = p.now.plus(*ms);
+                if due.is_some_and(|due| due <= p.now) {
+                    self.hear(Input::Tick);
+                }
+            }
+            Happens::Suspects => {
+                let last_sign = p.now;
+                p.suspects = true;
+                p.now = p.now.plus(MISSED_PINGS_MS);
+                self.hear(Input::Unavailable { last_sign });
+            }
+            Happens::Trusts => {
+                p.suspects = false;
+                self.hear(Input::Available);
+            }
+            Happens::ProvesDeath => {
+                p.proved = true;
+                self.hear(Input::ProvenDead);
+            }
+            Happens::StandsStill => {
+                p.now = p.now.plus(2 * FAILOVER_MS);
+                p.stood_still = Some(2 * FAILOVER_MS);
+            }
+            Happens::NoticesStandstill => {
+                if let Some(for_ms) = p.stood_still.take() {
+                    p.answer_wanted = true;
+                    self.hear(Input::Stalled { for_ms });
+                }
+            }
+            Happens::AnsweredAfterStandstill => {
+                p.answer_wanted = false;
+                self.hear(Input::AnsweredAfterStall);
+            }
+            Happens::DiskWrites => self.disk_writes(),
+            Happens::DiskFails => self.disk_fails(),
+            Happens::Quiesced => {
+                p.data.quiesced_unsaid -= 1;
+                let last = p.data.last;
+                self.hear(Input::Quiesced { last });
+            }
+            Happens::Feeds => {
+                p.data.feed();
+                self.tell_facts();
+            }
+            Happens::Joins(_) => {
+                let Some(leader) = other else { return };
+                if let Some(lineage) = p.data.join(leader) {
+                    p.writes.push_back(Write::Adopt { lineage: lineage.clone(), durable: p.data.durable() });
+                    self.hear(Input::Adopted(lineage));
+                }
+                self.tell_facts();
+            }
+            Happens::Synced(_) => {
+                let Some(leader) = other else { return };
+                p.data.finish(leader);
+                self.tell_facts();
+            }
+            Happens::FollowerSynced => {
+                p.data.feed = crate::data::Feed::Live;
+                self.tell_facts();
+            }
+            Happens::CatchesUp(_) => {
+                let Some(leader) = other else { return };
+                p.data.finish(leader);
+                self.tell_facts();
+            }
+            Happens::LaneBroke => {
+                p.data.lane_broke();
+                self.tell_facts();
+            }
+            Happens::Changes => p.data.last += 1,
+            Happens::PressSwitch => {
+                let request = p.next_order;
+                p.next_order += 1;
+                p.orders.push(request);
+                let (reason, user) = (String::new(), "ann".into());
+                self.hear(Input::Switch(SwitchOrder { request, expected_epoch: 0, to: NodeId(0), reason, user }));
+            }
+            Happens::Hold => self.hear(hold(10_000)),
+            Happens::Fault => {
+                p.fault = true;
+                self.hear(Input::Fault(Some("a part of it cannot work".into())));
+            }
+            Happens::FaultCleared => {
+                p.fault = false;
+                self.hear(Input::Fault(None));
+            }
+            Happens::Stop => {
+                p.stopping = true;
+                self.hear(Input::Shutdown { reason: "update".into() });
+            }
+        }
+    }
+
+    fn boot(&mut self) {
+        let (plan, node) = (self.plan, &mut self.node);
+        node.boots += 1;
+        let settings = ArbiterSettings {
+            node: node.id(),
+            mode: node.mode(),
+            recovery: plan.recovery,
+            failover_time_ms: FAILOVER_MS,
+            connection_wait_time_ms: WAIT_MS,
+            switch_timeout_ms: SWITCH_TIMEOUT_MS,
+        };
+        let patience = if plan.broken == Some(Broken::NoPatience) { 0 } else { FAILOVER_MS };
+        let authority = Availability { failover_time_ms: patience, fast_failover: plan.fast_failover };
+        let Stored { lineage, reserved, last_counter, durable } = node.stored.clone();
+        let restored = Restored { lineage: lineage.clone(), reserved, last_counter };
+        let (arbiter, now) = (Arbiter::new(settings, Box::new(authority), restored), Millis(1_000_000));
+        node.process = Some(Process {
+            shown: Shown::of(&arbiter, now),
+            arbiter,
+            now,
+            data: Data::restored(lineage, durable),
+            writes: VecDeque::new(),
+            unwritten: VecDeque::new(),
+            leads: false,
+            stood_still: None,
+            answer_wanted: false,
+            suspects: false,
+            linked: false,
+            met: false,
+            proved: false,
+            heard: None,
+            orders: Vec::new(),
+            next_order: 1 << 32,
+            fault: false,
+            stopping: false,
+        });
+        self.tell_facts();
+        self.hear(Input::Start);
+    }
+
+    fn die(&mut self, written: usize) {
+        for _ in 0..written {
+            let write = self.node.process.as_mut().and_then(|p| p.writes.pop_front());
+            if let Some(write) = write {
+                self.write(write);
+            }
+        }
+        if let Some(p) = self.node.process.take() {
+            // A retained tag is on disk before anybody hears of it.
+            self.node.stored.durable = p.data.durable();
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        if self.plan.broken == Some(Broken::LyingDisk) {
+            return;
+        }
+        let stored = &mut self.node.stored;
+        match write {
+            Write::Tenure { lineage, reserved, last_counter, .. } => {
+                stored.lineage = lineage;
+                stored.reserved = stored.reserved.max(reserved);
+                stored.last_counter = stored.last_counter.max(last_counter);
+            }
+            Write::Adopt { lineage, durable } => {
+                stored.lineage = lineage;
+                stored.durable = durable;
+            }
+        }
+    }
+
+    /// The oldest operation is written, after those that failed before.
+    fn disk_writes(&mut self) {
+        let Some(p) = &mut self.node.process else { return };
+        let owed = std::mem::take(&mut p.unwritten);
+        let write = p.writes.pop_front();
+        let had_trouble = !owed.is_empty();
+        for owed in owed {
+            self.write(owed);
+        }
+        if let Some(write) = write {
+            self.write(write.clone());
+            if let Write::Tenure { ticket, .. } = write {
+                self.hear(Input::Stored { ticket });
+            }
+        }
+        if had_trouble {
+            self.hear(Input::Disk(None));
+        }
+    }
+
+    fn disk_fails(&mut self) {
+        let Some(p) = &mut self.node.process else { return };
+        let Some(write) = p.writes.pop_front() else { return };
+        p.unwritten.push_back(write.clone());
+        if let Write::Tenure { ticket, .. } = write {
+            self.hear(Input::StoreFailed { ticket, reason: "disk full".into() });
+        }
+        self.hear(Input::Disk(Some("disk full".into())));
+    }
+
+    fn tell_facts(&mut self) {
+        let facts = self.node.process.as_ref().map(|p| p.data.facts());
+        if let Some(facts) = facts {
+            self.hear(Input::Tags(facts));
+        }
+    }
+
+    fn hear(&mut self, input: Input) {
+        let Some(p) = &mut self.node.process else { return };
+        p.arbiter.hear_tags(p.data.facts());
+        for effect in p.arbiter.handle(input, p.now) {
+            if !self.carry_out(effect) {
+                return;
+            }
+        }
+    }
+
+    /// False: the process has ended.
+    fn carry_out(&mut self, effect: Effect) -> bool {
+        let Some(p) = &mut self.node.process else { return false };
+        match effect {
+            Effect::Store { ticket, lineage, reserved, last_counter } => {
+                p.writes.push_back(Write::Tenure { ticket, lineage, reserved, last_counter });
+            }
+            Effect::Lead(lineage) => self.lead(lineage),
+            Effect::Quiesce => {
+                p.leads = false;
+                p.data.quiesce();
+            }
+            Effect::Resume => {
+                p.leads = true;
+                p.data.resume();
+            }
+            Effect::StandBy => {
+                p.leads = false;
+                p.data.stand_by();
+            }
+            Effect::Follow(leader) => p.data.follow(leader),
+            Effect::RefuseWaiting | Effect::AwaitApplied(_) | Effect::Event(_) => {}
+            Effect::Send(mut message) => {
+                if let Control::Report(report) = &mut message {
+                    // Only shown.
+                    report.running_ms = 0;
+                }
+                if let Control::SwitchRequest(request) = &message
+                    && request.tenure == Tenure::Recovery
+                    && p.data.stage != Stage::InSync
+                {
+                    self.violated("automatic recovery before the sync");
+                }
+                self.acts.push(Act::Send(message));
+            }
+            Effect::DropLink => self.acts.push(Act::DropLink),
+            Effect::Answer { request, .. } => match p.orders.iter().position(|&order| order == request) {
+                Some(at) => {
+                    p.orders.swap_remove(at);
+                }
+                None => self.violated("an order to switch was answered twice"),
+            },
+            Effect::Exit => {
+                let written = p.writes.len();
+                self.die(written);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn lead(&mut self, lineage: Lineage) {
+        let Stored { reserved, lineage: on_disk, .. } = &self.node.stored;
+        let beginning = Beginning {
+            node: self.node.id(),
+            epoch: lineage.epoch(),
+            greatest_led: self.node.greatest_led,
+            on_disk: (*reserved).max(on_disk.epoch().counter),
+        };
+        if let Err(violation) = invariants::tenure_begins(&beginning) {
+            self.violated(violation.to_string());
+        }
+        self.node.greatest_led = lineage.epoch().counter;
+        let Some(p) = &mut self.node.process else { return };
+        p.leads = true;
+        let tenure = p.arbiter.view(p.now).tenure;
+        let (after, epoch, held) = (p.data.lineage.epoch(), lineage.epoch(), p.data.applied());
+        self.acts.push(Act::Leads { tenure, after, epoch, held });
+        p.data.lead(lineage);
+    }
+
+    /// What must hold at this node after everything.
+    fn check(&mut self) {
+        let Some(p) = &self.node.process else { return };
+        let two = p.takes_changes() && p.linked && !p.suspects && p.heard == Some((Status::Running, false));
+        if two {
+            self.violated("LEAD-1: it takes changes although it sees that the other one runs");
+        }
+        let Some(p) = &self.node.process else { return };
+        if p.takes_changes() && p.data.role != Role::Leading {
+            self.violated("it takes changes that get no number");
+        }
+    }
+}
+
+fn hold(ms: u64) -> Input {
+    Input::Hold { ms, reason: "new firmware".into(), user: "ann".into() }
+}
+
+fn abort_confirmed(message: &Control) -> Control {
+    let switch = if let Control::Abort { switch } = message { *switch } else { 0 };
+    Control::AbortConfirmed { switch, reason: String::new() }
+}
