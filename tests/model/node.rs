@@ -112,6 +112,8 @@ pub struct Process {
     pub proved: bool,
     /// What the peer said last on the present connection: its status, and whether it is in a switch.
     pub heard: Option<(Status, bool)>,
+    /// The counter under which the peer ran on the present connection.
+    pub ran_under: Option<u64>,
     /// Orders that have no answer yet.
     pub orders: Vec<u64>,
     pub next_order: u64,
@@ -156,7 +158,7 @@ impl Node {
         if let Some(p) = &self.process {
             p.arbiter.fingerprint(p.now, into);
             (&p.data, &p.writes, &p.unwritten, p.leads, p.stood_still, p.answer_wanted).hash(into);
-            (p.suspects, p.linked, p.met, p.proved, p.heard, &p.orders, p.next_order).hash(into);
+            (p.suspects, p.linked, p.met, p.proved, (p.heard, p.ran_under), &p.orders, p.next_order).hash(into);
             (p.fault, p.stopping).hash(into);
         }
         hasher.finish()

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hotpair_core::invariants;
 use hotpair_core::protocol::{Control, Tenure};
-use hotpair_core::types::{Epoch, RecoveryMode, Seq};
+use hotpair_core::types::{Epoch, Seq};
 
 use crate::data::{Data, Role};
 use crate::node::{Act, Happens, Node, Process};
@@ -281,16 +281,6 @@ impl Making<'_> {
             }
             self.pair.taken.push((after, epoch));
             self.pair.taken.sort_unstable();
-        }
-        if tenure == Tenure::DualRunning && other.process.is_some() {
-            let theirs = other.greatest_led;
-            let stays = match self.plan.recovery {
-                RecoveryMode::Automatic => who == 0,
-                RecoveryMode::Manual => after.counter > theirs || (after.counter == theirs && who == 1),
-            };
-            if !stays || epoch.counter <= theirs {
-                what = Some(format!("of two Running nodes the wrong one stays: under {epoch} after {after}"));
-            }
         }
         if let Some(what) = what {
             let violation = self.known.violation(what);

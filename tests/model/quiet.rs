@@ -8,7 +8,7 @@ use hotpair_core::protocol::Tenure;
 use hotpair_core::types::{RecoveryMode, Status};
 
 use crate::data::Stage;
-use crate::node::{Happens, Process};
+use crate::node::{Happens, Node, Process};
 use crate::pair::{Known, Pair, Step, World};
 use crate::plan::Budget;
 
@@ -89,7 +89,8 @@ impl World {
     }
 }
 
-/// One runs, the other one could take over, everybody has an answer, and a Master that is to recover has recovered.
+/// One runs, under the highest epoch; the other one could take over; everybody has an answer; and a Master that is to
+/// recover has recovered.
 fn is_at_rest(recovery: RecoveryMode, known: &Known, pair: &Pair) -> bool {
     let [Some(master), Some(backup)] = pair.nodes.map(|node| known.process(node)) else { return false };
     let runs = |process: &Process| process.shown.status == Status::Running && process.takes_changes();
@@ -97,7 +98,11 @@ fn is_at_rest(recovery: RecoveryMode, known: &Known, pair: &Pair) -> bool {
     let shown = master.shown.ready && backup.shown.ready && master.orders.is_empty() && backup.orders.is_empty();
     let won = matches!(backup.shown.tenure, Tenure::Failover | Tenure::Start);
     let recovers = recovery == RecoveryMode::Automatic && won && !master.shown.recovery_suspended;
-    shown && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovers)
+    let [one, two] = pair.nodes.map(|node| &known.nodes[node as usize]);
+    // A process that died may have led under an epoch that nobody else ever heard of.
+    let highest = |runs: &Node, other: &Node| other.boots > 1 || runs.greatest_led > other.greatest_led;
+    let outranked = if runs(master) { !highest(one, two) } else { !highest(two, one) };
+    shown && !outranked && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovers)
 }
 
 fn fingerprint(pair: &Pair) -> u64 {

@@ -6,8 +6,8 @@ use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored, S
 use hotpair_core::authority::Availability;
 use hotpair_core::invariants::{self, Beginning};
 use hotpair_core::lineage::Lineage;
-use hotpair_core::protocol::{Control, Tenure};
-use hotpair_core::types::{Millis, NodeId, Status};
+use hotpair_core::protocol::{Control, Report, Tenure};
+use hotpair_core::types::{Millis, Mode, NodeId, RecoveryMode, Status};
 
 use crate::data::{Data, Role, Stage};
 use crate::node::{Act, Happens, Node, Outcome, Process, Shown, Stored, Write};
@@ -51,7 +51,8 @@ impl<'a> Run<'a> {
                 let Some(Control::Greeting(greeting)) = message else { return };
                 let greeting = greeting.clone();
                 (p.linked, p.met, p.suspects, p.proved) = (true, true, false, false);
-                p.heard = Some((greeting.report.status, greeting.report.switching != 0));
+                p.ran_under = None;
+                p.listen(&greeting.report);
                 p.data.link(true);
                 self.hear(Input::LinkUp(greeting));
             }
@@ -63,7 +64,7 @@ impl<'a> Run<'a> {
             Happens::Hears(_) => {
                 let Some(message) = message else { return };
                 if let Control::Report(report) = message {
-                    p.heard = Some((report.status, report.switching != 0));
+                    p.listen(report);
                 }
                 if matches!(message, Control::Goodbye { .. }) {
                     p.heard = None;
@@ -209,6 +210,7 @@ impl<'a> Run<'a> {
             met: false,
             proved: false,
             heard: None,
+            ran_under: None,
             orders: Vec::new(),
             next_order: 1 << 32,
             fault: false,
@@ -359,10 +361,21 @@ impl<'a> Run<'a> {
             self.violated(violation.to_string());
         }
         self.node.greatest_led = lineage.epoch().counter;
+        let mode = self.node.mode();
         let Some(p) = &mut self.node.process else { return };
         p.leads = true;
         let tenure = p.arbiter.view(p.now).tenure;
         let (after, epoch, held) = (p.data.lineage.epoch(), lineage.epoch(), p.data.applied());
+        if let (Tenure::DualRunning, Some(theirs)) = (tenure, p.ran_under) {
+            let stays = match (self.plan.recovery, mode) {
+                (RecoveryMode::Automatic, mode) => mode == Mode::Master,
+                (RecoveryMode::Manual, Mode::Backup) => after.counter >= theirs,
+                (RecoveryMode::Manual, _) => after.counter > theirs,
+            };
+            if !stays {
+                self.violation.get_or_insert(format!("of two Running nodes {mode} stays: {after}, theirs {theirs}"));
+            }
+        }
         self.acts.push(Act::Leads { tenure, after, epoch, held });
         p.data.lead(lineage);
     }
@@ -377,6 +390,15 @@ impl<'a> Run<'a> {
         let Some(p) = &self.node.process else { return };
         if p.takes_changes() && p.data.role != Role::Leading {
             self.violated("it takes changes that get no number");
+        }
+    }
+}
+
+impl Process {
+    fn listen(&mut self, report: &Report) {
+        self.heard = Some((report.status, report.switching != 0));
+        if report.status == Status::Running && report.switching == 0 {
+            self.ran_under = Some(report.lineage.epoch().counter);
         }
     }
 }
