@@ -48,12 +48,18 @@ impl Reached {
                 let known = world.known();
                 pair.nodes.iter().all(|&node| known.process(node).is_some_and(Process::takes_changes))
             }),
-            Self::Failover => Property::sometimes("failover", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Failover))),
-            Self::Switch => Property::sometimes("switch", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Switch))),
-            Self::Recovery => Property::sometimes("recovery", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Recovery))),
-            Self::DualRunning => {
-                Property::sometimes("one of two stays", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::DualRunning)))
+            Self::Failover => {
+                Property::sometimes("failover", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Failover)))
             }
+            Self::Switch => {
+                Property::sometimes("switch", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Switch)))
+            }
+            Self::Recovery => {
+                Property::sometimes("recovery", |world: &World, pair: &Pair| any(world, pair, runs(Tenure::Recovery)))
+            }
+            Self::DualRunning => Property::sometimes("one of two stays", |world: &World, pair: &Pair| {
+                any(world, pair, runs(Tenure::DualRunning))
+            }),
             Self::Faulted => Property::sometimes("faulted", |world: &World, pair: &Pair| {
                 any(world, pair, |process| process.shown.status == Status::Faulted)
             }),

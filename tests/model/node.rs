@@ -18,7 +18,9 @@ pub enum Happens {
     /// Its process starts.
     Boot,
     /// Its process dies; of what was on its way to the disk so many operations came there.
-    Dies { written: usize },
+    Dies {
+        written: usize,
+    },
     /// A connection is up: the number of the peer's greeting.
     LinkUp(u32),
     LinkDown,
@@ -65,7 +67,12 @@ pub enum Act {
     Send(Control),
     DropLink,
     /// It leads under `epoch` and `tenure`; before it led or followed `after`, and held all up to `held`.
-    Leads { tenure: Tenure, after: Epoch, epoch: Epoch, held: Seq },
+    Leads {
+        tenure: Tenure,
+        after: Epoch,
+        epoch: Epoch,
+        held: Seq,
+    },
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -222,9 +229,7 @@ impl Process {
     pub fn has_writes(&self) -> bool {
         !self.writes.is_empty() || !self.unwritten.is_empty()
     }
-
 }
-
 
 impl Shown {
     pub fn of(arbiter: &Arbiter, now: Millis) -> Self {

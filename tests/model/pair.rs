@@ -275,9 +275,10 @@ impl Making<'_> {
             let offers = |data: &Data| data.role == Role::Quiesced && data.lineage.epoch() == after;
             if let Some(process) = other.process.as_ref().filter(|process| offers(&process.data)) {
                 let equal = held >= process.data.last;
-                what = invariants::holds_what_was_offered(equal, || format!("it holds {held} of {}", process.data.last))
-                    .err()
-                    .map(|violation| violation.to_string());
+                what =
+                    invariants::holds_what_was_offered(equal, || format!("it holds {held} of {}", process.data.last))
+                        .err()
+                        .map(|violation| violation.to_string());
             }
             self.pair.taken.push((after, epoch));
             self.pair.taken.sort_unstable();

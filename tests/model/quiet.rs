@@ -70,9 +70,11 @@ impl World {
         if is_at_rest(self.plan.recovery, &known, pair) {
             return None;
         }
-        let left = pair.nodes.iter().filter_map(|&node| known.process(node)).filter_map(|process| {
-            process.arbiter.next_deadline(process.now).map(|due| due.since(process.now))
-        });
+        let left = pair
+            .nodes
+            .iter()
+            .filter_map(|&node| known.process(node))
+            .filter_map(|process| process.arbiter.next_deadline(process.now).map(|due| due.since(process.now)));
         Some(left.min().map_or(Vec::new(), |ms| [0, 1].map(|who| Step::At(who, Happens::Waits(ms))).to_vec()))
     }
 

@@ -58,7 +58,9 @@ impl World {
 
 fn brief(message: &Control) -> String {
     match message {
-        Control::Greeting(greeting) => format!("greeting of boot {}, {}", greeting.boot.0, brief_report(&greeting.report)),
+        Control::Greeting(greeting) => {
+            format!("greeting of boot {}, {}", greeting.boot.0, brief_report(&greeting.report))
+        }
         Control::Report(report) => brief_report(report),
         other => format!("{other:?}"),
     }

@@ -128,6 +128,8 @@ pub struct Arbiter {
     silent: Option<(Millis, Millis)>,
     following: Option<Leader>,
     nobody_runs_since: Option<Millis>,
+    /// Since when the Running peer's epoch is one that this node has gone beyond.
+    outranks_since: Option<Millis>,
     last_report: Option<Report>,
     // Plans and orders.
     offer: Option<Offered>,
@@ -181,6 +183,7 @@ impl Arbiter {
             silent: None,
             following: None,
             nobody_runs_since: None,
+            outranks_since: None,
             last_report: None,
             offer: None,
             recovery: Recovery::default(),
@@ -233,7 +236,9 @@ impl Arbiter {
         };
         let orders = self.orders.iter().map(|order| order.deadline);
         let hold = self.held(now).then_some(self.hold_until);
-        let deadlines = [state, self.takeover_deadline(now), self.recovery.next_try, hold].into_iter().flatten();
+        let outranks = self.outranks_since.map(|since| since.plus(self.settings.failover_time_ms));
+        let deadlines =
+            [state, self.takeover_deadline(now), outranks, self.recovery.next_try, hold].into_iter().flatten();
         // What was due already and not done waits for something else than time.
         deadlines.chain(orders).filter(|&due| due > self.handled_at).min()
     }
@@ -292,6 +297,7 @@ impl Arbiter {
         self.tenure = taking.tenure;
         self.following = None;
         self.nobody_runs_since = None;
+        self.outranks_since = None;
         self.recovery.ran();
         self.state = State::Running(Running::default());
         self.effects.push(Effect::Lead(self.lineage.clone()));
@@ -308,6 +314,7 @@ impl Arbiter {
         self.state = if self.fault.is_some() { State::Faulted } else { State::Standby };
         self.following = None;
         self.nobody_runs_since = None;
+        self.outranks_since = None;
         self.effects.push(Effect::StandBy);
         self.shown.because(reason);
         self.reserve();

@@ -29,6 +29,7 @@ impl Arbiter {
             silent,
             following,
             nobody_runs_since,
+            outranks_since,
             last_report,
             offer,
             recovery,
@@ -61,7 +62,7 @@ impl Arbiter {
         }
         (peer.is_some(), linked, goodbye, left(*refused_until), dead).hash(into);
         silent.map(|(last_sign, found)| (age(last_sign), age(found))).hash(into);
-        nobody_runs_since.map(age).hash(into);
+        (nobody_runs_since.map(age), outranks_since.map(age)).hash(into);
         last_report.is_some().hash(into);
         if let Some(report) = last_report {
             fingerprint_of_report(report, into);
@@ -98,7 +99,19 @@ impl Arbiter {
 }
 
 fn fingerprint_of_report(report: &Report, into: &mut impl Hasher) {
-    let Report { status, lineage, tenure, applied, durable, last, sync, in_sync, faults, hold, switching, running_ms: _ } =
-        report;
+    let Report {
+        status,
+        lineage,
+        tenure,
+        applied,
+        durable,
+        last,
+        sync,
+        in_sync,
+        faults,
+        hold,
+        switching,
+        running_ms: _,
+    } = report;
     (status, lineage, tenure, applied, durable, last, sync, in_sync, faults.len(), hold.version, switching).hash(into);
 }

@@ -75,6 +75,7 @@ impl Arbiter {
         self.silent = None;
         self.following = None;
         self.nobody_runs_since = None;
+        self.outranks_since = None;
         let report = greeting.report.clone();
         self.peer = Some(Peer { greeting, report: report.clone() });
         self.ceding_met_again(was_down);

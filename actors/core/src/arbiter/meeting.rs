@@ -42,8 +42,12 @@ impl Arbiter {
     fn stand_by_with(&mut self, peer: &Report, now: Millis) {
         if peer.status == Status::Running {
             self.nobody_runs_since = None;
-            return self.follow(peer);
+            if !self.waits_for_a_higher_epoch(peer, now) {
+                self.follow(peer);
+            }
+            return;
         }
+        self.outranks_since = None;
         // Nobody runs. A starting Master decides; of two that stand by, the one that holds more, else the Master.
         if matches!(self.state, State::Faulted) || self.offer.is_some() || peer.switching != 0 || self.held(now) {
             self.nobody_runs_since = None;
@@ -114,9 +118,22 @@ impl Arbiter {
         }
     }
 
+    /// The peer led, or saw, an epoch that this Running node's does not exceed. That counts also when the peer has joined
+    /// this one since.
     fn is_outranked(&self, peer: &Report) -> bool {
-        let theirs = peer.lineage.epoch();
-        (self.epoch().counter..=super::MAX_COUNTER).contains(&theirs.counter) && theirs != self.epoch()
+        let (mine, theirs) = (self.epoch(), peer.lineage.epoch());
+        self.max_counter > mine.counter || (theirs.counter == mine.counter && theirs != mine)
+    }
+
+    /// A Running node that learns of a higher epoch goes on under one above it: whoever saw the higher one follows it
+    /// there, so that its epoch does not go back meanwhile. Not for long: the peer may not be able to.
+    fn waits_for_a_higher_epoch(&mut self, peer: &Report, now: Millis) -> bool {
+        let (mine, theirs) = (self.epoch(), peer.lineage.epoch());
+        if theirs == mine || theirs.counter > mine.counter || !peer.faults.is_empty() {
+            self.outranks_since = None;
+            return false;
+        }
+        now < self.outranks_since.get_or_insert(now).plus(self.settings.failover_time_ms)
     }
 
     /// The less complete node takes the other's data first.

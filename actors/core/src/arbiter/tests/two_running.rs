@@ -129,3 +129,40 @@ fn a_pair_that_stalled_on_both_sides_has_one_running_node_in_the_end() {
     pair.shows(Master, Status::Running, Status::Standby);
     pair.shows(Backup, Status::Standby, Status::Running);
 }
+
+#[test]
+fn the_losers_epoch_does_not_go_back_while_the_winner_stops_its_work() {
+    let mut pair = Pair::both_running(RecoveryMode::Automatic);
+    pair.node(Master).never_quiesces = true;
+    pair.connect();
+    pair.shows(Backup, Status::Standby, Status::Running);
+    assert_eq!((pair.counter(Master), pair.counter(Backup)), (1, 2));
+    let last = pair.node(Master).facts.last;
+    pair.input(Master, Input::Quiesced { last });
+    assert_eq!((pair.counter(Master), pair.counter(Backup)), (3, 3));
+    assert!(pair.view(Backup).failover_ready);
+}
+
+#[test]
+fn the_loser_does_not_wait_for_ever_for_a_higher_epoch() {
+    let mut pair = Pair::both_running(RecoveryMode::Automatic);
+    pair.node(Master).never_quiesces = true;
+    pair.connect();
+    pair.pass(FAILOVER - 10);
+    assert!(!pair.node(Backup).facts.in_sync);
+    pair.pass(10);
+    assert!(pair.node(Backup).facts.in_sync);
+}
+
+#[test]
+fn the_winner_takes_a_higher_epoch_although_the_loser_has_joined_the_lower_one() {
+    let mut pair = Pair::both_running(RecoveryMode::Automatic);
+    pair.node(Master).never_quiesces = true;
+    pair.connect();
+    pair.pass(FAILOVER);
+    assert_eq!((pair.counter(Master), pair.counter(Backup)), (1, 1));
+    pair.node(Master).never_quiesces = false;
+    pair.lose_link();
+    pair.connect();
+    assert_eq!((pair.counter(Master), pair.counter(Backup)), (3, 3));
+}
