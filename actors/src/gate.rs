@@ -1,6 +1,6 @@
 //! May this node work as Running at this moment? Asked by whoever is about to act, without a message.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hotpair_core::types::Millis;
 
@@ -8,25 +8,38 @@ use hotpair_core::types::Millis;
 /// closed when it wakes, before anything else has noticed.
 #[derive(Debug)]
 pub struct Gate {
-    leading: AtomicBool,
+    /// How often it was closed.
+    closed: AtomicU64,
+    /// The permit that opened it last.
+    opened: AtomicU64,
     beat: AtomicU64,
     valid_for_ms: u64,
 }
 
+/// The arbiter's leave to open the gate. It goes with its word to lead, and ends when the gate is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit(u64);
+
 impl Gate {
     /// A closed one. Without a beat for `valid_for_ms` it is closed; `u64::MAX`: it needs none.
     pub fn new(valid_for_ms: u64) -> Self {
-        Self { leading: AtomicBool::new(false), beat: AtomicU64::new(0), valid_for_ms }
+        Self { closed: AtomicU64::new(1), opened: AtomicU64::new(0), beat: AtomicU64::new(0), valid_for_ms }
     }
 
-    /// The tag replicator leads.
-    pub fn open(&self) {
-        self.leading.store(true, Ordering::SeqCst);
+    /// The arbiter says that this node leads.
+    pub fn permit(&self) -> Permit {
+        Permit(self.closed.load(Ordering::SeqCst))
+    }
+
+    /// The tag replicator leads, as it was told with this permit. If the arbiter has taken its word back since, and that
+    /// is still on the way, the gate stays closed.
+    pub fn open(&self, permit: Permit) {
+        self.opened.store(permit.0, Ordering::SeqCst);
     }
 
     /// The arbiter says that this node leads no more, or not for the moment.
     pub fn close(&self) {
-        self.leading.store(false, Ordering::SeqCst);
+        self.closed.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The heartbeat's tick.
@@ -41,7 +54,7 @@ impl Gate {
 
     /// Whether this node may work as Running.
     pub fn is_open(&self, now: Millis) -> bool {
-        self.leading.load(Ordering::SeqCst) && self.is_fresh(now)
+        self.opened.load(Ordering::SeqCst) == self.closed.load(Ordering::SeqCst) && self.is_fresh(now)
     }
 }
 
@@ -53,7 +66,7 @@ mod tests {
     fn it_is_open_while_this_node_leads_and_its_heart_beats() {
         let gate = Gate::new(1000);
         assert!(!gate.is_open(Millis(0)));
-        gate.open();
+        gate.open(gate.permit());
         assert!(gate.is_open(Millis(0)));
         gate.beat(Millis(5000));
         assert!(gate.is_open(Millis(5999)));
@@ -65,9 +78,21 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_was_taken_back_on_its_way_opens_nothing() {
+        let gate = Gate::new(1000);
+        let lead = gate.permit();
+        gate.close();
+        let resume = gate.permit();
+        gate.open(lead);
+        assert!(!gate.is_open(Millis(0)));
+        gate.open(resume);
+        assert!(gate.is_open(Millis(0)));
+    }
+
+    #[test]
     fn a_node_without_a_peer_needs_no_heartbeat() {
         let gate = Gate::new(u64::MAX);
-        gate.open();
+        gate.open(gate.permit());
         assert!(gate.is_open(Millis(u64::MAX - 1)));
     }
 }

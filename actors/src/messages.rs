@@ -10,6 +10,7 @@ use hotpair_core::wire::Kind;
 use tokio::sync::oneshot;
 
 use crate::connection::{Connection, Detached};
+use crate::gate::Permit;
 
 /// To the arbiter: something happened.
 #[derive(Debug, Message)]
@@ -30,6 +31,16 @@ pub struct PressSwitch {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TagsHappened(pub TagInput<'static>);
+
+/// To the tag replicator: lead, or go on leading, as long as nobody has taken that back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TagsLead {
+    /// [`TagInput::Lead`] or [`TagInput::Resume`].
+    pub input: TagInput<'static>,
+    /// Opens the gate.
+    pub permit: Permit,
+}
 
 /// To the tag replicator: a client writes.
 #[derive(Debug, Message)]

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::directory::names::STATE_ARBITER;
 use crate::durable::DurableTenure;
-use crate::messages::{DropLink, Happened, PressSwitch, Probe, TagsHappened, UseLink};
+use crate::messages::{DropLink, Happened, PressSwitch, Probe, TagsHappened, TagsLead, UseLink};
 use crate::shared::Shared;
 
 /// Numbers of switch orders start here, those of the arbiter's own requests below.
@@ -81,7 +81,10 @@ impl StateArbiter {
                     self.shared.gate.close();
                     self.shared.changed();
                 }
-                if let Some(tags) = self.shared.directory.tag_replicator() {
+                let Some(tags) = self.shared.directory.tag_replicator() else { return };
+                if matches!(input, TagInput::Lead(_) | TagInput::Resume) {
+                    tags.do_send(TagsLead { input, permit: self.shared.gate.permit() });
+                } else {
                     tags.do_send(TagsHappened(input));
                 }
             }

@@ -20,8 +20,9 @@ use tokio::sync::oneshot;
 use crate::alarm_work;
 use crate::directory::names::TAG_REPLICATOR;
 use crate::durable::{Done, DurableTenure, RetainedBatch};
+use crate::gate::Permit;
 use crate::messages::{
-    CloseLane, Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, UseLink, Write,
+    CloseLane, Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, TagsLead, UseLink, Write,
 };
 use crate::shared::Shared;
 use lane::Lane;
@@ -59,11 +60,12 @@ impl TagReplicator {
     }
 
     fn hear(&mut self, input: TagInput<'_>, ctx: &mut Context<Self>) {
+        self.hear_with(input, None, ctx);
+    }
+
+    /// `permit`: with the arbiter's word to lead. Who takes it back has closed the gate already.
+    fn hear_with(&mut self, input: TagInput<'_>, permit: Option<Permit>, ctx: &mut Context<Self>) {
         let alarms = alarms_hear(&input);
-        let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
-        if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
-            self.shared.gate.close();
-        }
         let effects = {
             let mut replicator = self.shared.replicator.lock();
             let mut table = self.shared.table.write();
@@ -78,8 +80,8 @@ impl TagReplicator {
         if let Some(input) = alarms {
             alarm_work::hear(&self.shared, input);
         }
-        if opens {
-            self.shared.gate.open();
+        if let Some(permit) = permit {
+            self.shared.gate.open(permit);
             self.shared.changed();
         }
         self.effects.extend(effects);
@@ -188,6 +190,14 @@ impl Handler<TagsHappened> for TagReplicator {
             self.close_lane("the link is lost", ctx);
         }
         self.hear(input, ctx);
+    }
+}
+
+impl Handler<TagsLead> for TagReplicator {
+    type Result = ();
+
+    fn handle(&mut self, TagsLead { input, permit }: TagsLead, ctx: &mut Self::Context) {
+        self.hear_with(input, Some(permit), ctx);
     }
 }
 

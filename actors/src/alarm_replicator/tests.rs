@@ -6,7 +6,7 @@ use hotpair_core::types::Mode;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::messages::TagsHappened;
+use crate::messages::{TagsHappened, TagsLead};
 use crate::testing::{shared, within_system};
 
 fn request() -> AlarmRequest {
@@ -34,7 +34,11 @@ fn what_is_asked_for_while_running_is_being_given_away_waits_for_the_end_of_it()
         alarms.send(Operate { request: request(), reply }).await.unwrap();
         assert!(answer.try_recv().is_err(), "it waits");
         shared.directory.tag_replicator().unwrap().do_send(TagsHappened(TagInput::Quiesce));
-        shared.directory.tag_replicator().unwrap().do_send(TagsHappened(TagInput::Resume));
+        shared
+            .directory
+            .tag_replicator()
+            .unwrap()
+            .do_send(TagsLead { input: TagInput::Resume, permit: shared.gate.permit() });
         let unknown = AlarmOutcome::Done { result: AlarmResult::BadEventIdUnknown, replicated: false };
         assert_eq!(answer.await.unwrap(), unknown);
     });

@@ -2,8 +2,9 @@
 
 use hotpair_actors::directory::{ActorState, names};
 use hotpair_actors::injure::{Injure, NotInjured, answers, injure, living};
-use hotpair_actors::messages::ClearFault;
+use hotpair_actors::messages::{ClearFault, TagsLead};
 use hotpair_actors::shared::Settings;
+use hotpair_core::replicator::TagInput;
 use hotpair_core::types::{RecoveryMode, Status};
 use hotpair_core::value::Value;
 
@@ -313,4 +314,21 @@ async fn a_story_told_twice_is_the_same() {
     let first = story().await;
     assert!(first.contains("DualRunning") && first.contains("Recovery"), "{first}");
     assert_eq!(first, story().await);
+}
+
+/// The arbiter's word to go on leading lies in a mailbox; meanwhile it takes it back.
+#[tokio::test(start_paused = true)]
+async fn a_word_that_was_taken_back_on_its_way_lets_nobody_work() {
+    let mut stage = Stage::ready(default).await;
+    let node = stage.node(Master).clone();
+    node.gate.close();
+    let resume = TagsLead { input: TagInput::Resume, permit: node.gate.permit() };
+    stage.injure(Master, names::TAG_REPLICATOR, Injure::Stuck { ms: 50 });
+    node.directory.tag_replicator().unwrap().do_send(resume);
+    node.gate.close();
+    stage.run(answers(&node.directory, names::TAG_REPLICATOR)).await;
+    assert!(!node.gate.is_open(node.clock.now()));
+    drop(node);
+    let published = stage.send_publish(Master, 40, 1);
+    assert!(!stage.run(published).await.unwrap(), "a source must not feed");
 }
