@@ -1,13 +1,9 @@
 //! Wall clocks that are wrong and that jump. Nothing that the pair decides depends on them.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
+use crate::between::Between;
 use crate::pair::project::{COUNTERS, SETPOINT};
 use crate::pair::{Overlap, Pair};
 
@@ -16,15 +12,15 @@ const HOUR_S: i64 = 3600;
 #[test]
 fn a_wall_clock_that_jumps_by_hours_moves_nothing_and_delays_no_write() {
     for jumps in ["master", "backup"] {
-        let clocks = Clocks::new();
+        let clocks = Between::new();
         let pair = with_clocks(&clocks, "automatic");
         let epoch = pair.master.status().epoch;
-        clocks.set("master", -HOUR_S);
+        clocks.set_clock("master", -HOUR_S);
         let before = time_of_a_write(&pair, 0);
-        clocks.set("master", 0);
+        clocks.set_clock("master", 0);
         assert!(before < time_of_a_write(&pair, 0), "the test's clock does not work");
         for (round, offset) in [HOUR_S, -2 * HOUR_S, 0, 400 * 24 * HOUR_S, 0].into_iter().enumerate() {
-            clocks.set(jumps, offset);
+            clocks.set_clock(jumps, offset);
             pair.master.write_replicated(COUNTERS[0], round + 1);
             // Longer than the failover time.
             thread::sleep(Duration::from_millis(1200));
@@ -41,8 +37,8 @@ fn a_wall_clock_that_jumps_by_hours_moves_nothing_and_delays_no_write() {
 #[test]
 fn what_the_new_running_node_writes_counts_although_its_clock_is_an_hour_behind() {
     for recovery in ["automatic", "manual"] {
-        let clocks = Clocks::new();
-        clocks.set("backup", -HOUR_S);
+        let clocks = Between::new();
+        clocks.set_clock("backup", -HOUR_S);
         let pair = with_clocks(&clocks, recovery);
         pair.master.write_replicated(SETPOINT, 3.0);
         pair.master.write_replicated(COUNTERS[1], 3);
@@ -70,47 +66,12 @@ fn time_of_a_write(pair: &Pair, value: u32) -> String {
     pair.master.read(SETPOINT, 1)[SETPOINT].2[.."2026-11-22T10".len()].to_owned()
 }
 
-fn with_clocks(clocks: &Clocks, recovery: &'static str) -> Pair {
+fn with_clocks(clocks: &Between, recovery: &'static str) -> Pair {
     let pair = Pair::builder().recovery(recovery).prepare();
     for node in [&pair.master, &pair.backup] {
-        node.set_environment("LD_PRELOAD", &clocks.library().display().to_string());
-        node.set_environment("HOTPAIR_TEST_CLOCK", &clocks.file(node.name).display().to_string());
+        clocks.stands_between(node);
         node.start();
     }
     pair.wait_ready("Running", "Standby");
     pair
-}
-
-/// Wall clocks of the test's own: a library between the program and the system adds what a file says.
-struct Clocks {
-    folder: TempDir,
-}
-
-impl Clocks {
-    fn new() -> Self {
-        let clocks = Self { folder: tempfile::tempdir().expect("a folder") };
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/clock.c");
-        let made =
-            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(clocks.library()).arg(source).status();
-        assert!(made.expect("a C compiler").success());
-        for node in ["master", "backup"] {
-            clocks.set(node, 0);
-        }
-        clocks
-    }
-
-    fn library(&self) -> PathBuf {
-        self.folder.path().join("clock.so")
-    }
-
-    fn file(&self, node: &str) -> PathBuf {
-        self.folder.path().join(node)
-    }
-
-    fn set(&self, node: &str, seconds: i64) {
-        let file = self.file(node);
-        // At once, never half written.
-        fs::write(file.with_extension("new"), seconds.to_string()).unwrap();
-        fs::rename(file.with_extension("new"), file).unwrap();
-    }
 }

@@ -2,8 +2,10 @@
 //! Those that need a mount play in a world of their own, see `tests/pair/world.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod between;
 mod clock;
 mod disk;
+mod hangs;
 mod mid_switch;
 mod mid_sync;
 #[path = "../pair/mod.rs"]

@@ -43,7 +43,7 @@ fn the_cable_is_cut_in_the_middle_of_a_switch() {
     every_moment(
         |pair, running, other| {
             pair.cable().cut();
-            thread::sleep(Duration::from_millis(1000));
+            thread::sleep(Duration::from_secs(1));
             pair.cable().heal();
             one_of_them_runs(pair, running, other);
         },

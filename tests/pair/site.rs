@@ -35,20 +35,24 @@ impl Site {
             page: Ipv4Addr::new(10, 8, number(which), 2),
         });
         for which in [MASTER, BACKUP] {
-            power_on(which);
+            power_on(NAMES[which], which);
         }
         Self { machines }
+    }
+
+    fn name(&self, which: usize) -> &'static str {
+        self.machines[which].netns.expect("a machine of a site is a namespace")
     }
 
     /// The plug of a machine's link is pulled at the other side: no carrier.
     #[track_caller]
     pub fn unplug(&self, which: usize) {
-        run(&format!("ip link set link-{} down", NAMES[which]));
+        run(&format!("ip link set link-{} down", self.name(which)));
     }
 
     #[track_caller]
     pub fn plug(&self, which: usize) {
-        run(&format!("ip link set link-{} up", NAMES[which]));
+        run(&format!("ip link set link-{} up", self.name(which)));
     }
 
     /// Nothing of the link gets to this machine any more, and nobody is told.
@@ -79,26 +83,26 @@ impl Site {
     /// The machine shuts its own interface: the kernel knows of no way any more.
     #[track_caller]
     pub fn interface_down(&self, which: usize) {
-        run(&format!("ip -n {} link set dev link down", NAMES[which]));
+        run(&format!("ip -n {} link set dev link down", self.name(which)));
     }
 
     #[track_caller]
     pub fn interface_up(&self, which: usize) {
-        run(&format!("ip -n {} link set dev link up", NAMES[which]));
-        route(which);
+        run(&format!("ip -n {} link set dev link up", self.name(which)));
+        route(self.name(which), which);
     }
 
     /// Each direction carries so much, and the router keeps at most `queue_ms` of it waiting.
     #[track_caller]
     pub fn rate(&self, rate: &str, queue_ms: u32) {
-        for name in NAMES {
+        for name in [MASTER, BACKUP].map(|which| self.name(which)) {
             run(&format!("tc qdisc replace dev link-{name} root tbf rate {rate} burst 16kb latency {queue_ms}ms"));
         }
     }
 
     #[track_caller]
     pub fn full_speed(&self) {
-        for name in NAMES {
+        for name in [MASTER, BACKUP].map(|which| self.name(which)) {
             run(&format!("tc qdisc del dev link-{name} root"));
         }
     }
@@ -106,7 +110,7 @@ impl Site {
     /// How many bytes ever went over the link to this machine.
     #[track_caller]
     pub fn sent_to(&self, which: usize) -> u64 {
-        let line = format!("ip -s -j link show dev link-{}", NAMES[which]);
+        let line = format!("ip -s -j link show dev link-{}", self.name(which));
         let output = Command::new("sh").args(["-c", &line]).output().expect("ip");
         let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON of ip");
         shown[0]["stats64"]["tx"]["bytes"].as_u64().expect("a counter of bytes")
@@ -116,30 +120,30 @@ impl Site {
     /// killed, and [`Self::power_off`] follows.
     #[track_caller]
     pub fn goes_dark(&self, which: usize) {
-        run(&format!("ip link set link-{0} down && ip link set page-{0} down", NAMES[which]));
+        run(&format!("ip link set link-{0} down && ip link set page-{0} down", self.name(which)));
     }
 
     /// Its kernel forgets all connections.
     #[track_caller]
     pub fn power_off(&self, which: usize) {
         // With the namespace go its ends of the cables, and sometimes ours.
-        run(&format!("ip netns del {}", NAMES[which]));
+        run(&format!("ip netns del {}", self.name(which)));
         for device in ["link", "page"] {
-            works(&format!("ip link del {device}-{}", NAMES[which]));
+            works(&format!("ip link del {device}-{}", self.name(which)));
         }
     }
 
     #[track_caller]
     pub fn power_on(&self, which: usize) {
-        power_on(which);
+        power_on(self.name(which), which);
     }
 
     /// Gives a machine another address on its link instead of the one it has.
     #[track_caller]
     pub fn move_address(&self, which: usize, from: Ipv4Addr, to: Ipv4Addr) {
-        let name = NAMES[which];
+        let name = self.name(which);
         run(&format!("ip -n {name} addr del {from}/24 dev link && ip -n {name} addr add {to}/24 dev link"));
-        route(which);
+        route(self.name(which), which);
     }
 }
 
@@ -148,8 +152,8 @@ fn number(which: usize) -> u8 {
 }
 
 #[track_caller]
-fn power_on(which: usize) {
-    let (name, number) = (NAMES[which], number(which));
+fn power_on(name: &str, which: usize) {
+    let number = number(which);
     run(&format!("ip netns add {name} && ip -n {name} link set lo up"));
     for (device, network) in [("link", 7), ("page", 8)] {
         run(&format!(
@@ -158,10 +162,10 @@ fn power_on(which: usize) {
              ip -n {name} addr add 10.{network}.{number}.2/24 dev {device} && ip -n {name} link set dev {device} up"
         ));
     }
-    route(which);
+    route(name, which);
 }
 
 #[track_caller]
-fn route(which: usize) {
-    run(&format!("ip -n {} route replace default via 10.7.{}.1", NAMES[which], number(which)));
+fn route(name: &str, which: usize) {
+    run(&format!("ip -n {name} route replace default via 10.7.{}.1", number(which)));
 }

@@ -53,7 +53,7 @@ fn a_master_whose_address_moves_while_it_runs_is_met_again_by_its_name() {
 #[test]
 fn a_master_named_by_address_is_met_again_after_a_restart_of_the_backup_with_the_new_one() {
     alone(|| {
-        let (site, pair) = prepared(OLD);
+        let (site, pair) = prepared(&OLD.to_string());
         pair.backup.write_replicated(SETPOINT, 3.0);
         assert_eq!(pair.backup.terminate().code(), Some(0));
         site.move_address(MASTER, OLD, NEW);
@@ -86,13 +86,13 @@ fn found_by_name() -> (Site, Pair) {
 }
 
 /// The Master listens at all addresses of its machine.
-fn prepared(master_host: impl ToString) -> (Site, Pair) {
+fn prepared(master_host: &str) -> (Site, Pair) {
     let site = Site::build();
     // The Backup waits long enough to try a second address.
     let pair =
         Pair::builder().recovery("automatic").connection_wait_time_ms(5000).machines(site.machines.clone()).prepare();
     pair.master.edit_bind_of_link("0.0.0.0");
-    pair.backup.edit_config("master_host", &format!("{:?}", master_host.to_string()));
+    pair.backup.edit_config("master_host", &format!("{master_host:?}"));
     pair.master.start();
     pair.backup.start();
     pair.wait_ready("Running", "Standby");
@@ -102,10 +102,10 @@ fn prepared(master_host: impl ToString) -> (Site, Pair) {
 /// What /etc/hosts of this world says.
 #[track_caller]
 fn resolve(name: &str, addresses: &[Ipv4Addr]) {
-    let lines: String = addresses.iter().map(|address| format!("{address} {name}\n")).collect();
+    let lines: Vec<String> = addresses.iter().map(|address| format!("{address} {name}\n")).collect();
     let file = "/run/hosts";
     let first = !fs::exists(file).unwrap();
-    fs::write(file, format!("127.0.0.1 localhost\n{lines}")).unwrap();
+    fs::write(file, format!("127.0.0.1 localhost\n{}", lines.concat())).unwrap();
     if first {
         run(&format!("mount --bind {file} /etc/hosts"));
     }

@@ -126,7 +126,7 @@ pub fn play(dice: &mut Dice, site: &Site, pair: &Pair, report: &mut Report) -> (
         _ => {
             site.rate("1mbit", 100);
             crash(dice, report, standby, "");
-            thread::sleep(Duration::from_millis(1000));
+            thread::sleep(Duration::from_secs(1));
             switch(dice, pair, report);
             site.full_speed();
             "line of 1 Mbit/s, with a crash of the Standby node and a switch"

@@ -29,7 +29,7 @@ pub fn project() -> Project {
             writeln!(project.tags, "{}/Tag{tag:03},Int64,,,true,0,{}", area(writer), is_retained(writer)).unwrap();
         }
     }
-    project.alarms = "tag,kind,limit,priority,ack_mode\n".to_owned();
+    project.alarms.push_str("tag,kind,limit,priority,ack_mode\n");
     for number in 0..ALARMS {
         writeln!(project.tags, "{},Float64,,,true,0,true", tank(number)).unwrap();
         writeln!(project.alarms, "{},H,100,Medium,Manual", tank(number)).unwrap();

@@ -12,7 +12,7 @@ use crate::faults::{self, Dice, Excuse};
 use crate::pair::alarms::text;
 use crate::pair::site::{BACKUP, MASTER, Site};
 use crate::pair::world::run;
-use crate::pair::{EndOnDrop, Overlap, Pair, Profile};
+use crate::pair::{EndOnDrop, Node, Overlap, Pair, Profile};
 use crate::people::{self, Gone, People};
 use crate::report::Report;
 
@@ -105,7 +105,7 @@ fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Ins
 fn ready(pair: &Pair, after: &str) {
     let end = Instant::now() + READY;
     loop {
-        let both = [&pair.master, &pair.backup].map(|node| node.try_status());
+        let both = [&pair.master, &pair.backup].map(Node::try_status);
         let running = both.iter().flatten().filter(|s| s.is_running()).count();
         let in_sync = both.iter().flatten().filter(|s| s.failover_ready && s.sync.phase == "Incremental").count();
         if running == 1 && in_sync == 2 {

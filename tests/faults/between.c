@@ -1,4 +1,5 @@
-/* Between a program and its wall clock: adds as many seconds as the file in HOTPAIR_TEST_CLOCK says. */
+/* Between a program and its system. The wall clock shows as many seconds more as the file named in HOTPAIR_TEST_CLOCK
+   says. The disk hangs, that is no sync of a file returns, while the file named in HOTPAIR_TEST_HANG exists. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,4 +19,19 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
         }
     }
     return result;
+}
+
+static void while_it_hangs(void) {
+    const char *file = getenv("HOTPAIR_TEST_HANG");
+    while (file && access(file, F_OK) == 0) usleep(5000);
+}
+
+int fsync(int file) {
+    while_it_hangs();
+    return (int)syscall(SYS_fsync, file);
+}
+
+int fdatasync(int file) {
+    while_it_hangs();
+    return (int)syscall(SYS_fdatasync, file);
 }
