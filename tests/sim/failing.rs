@@ -102,6 +102,7 @@ impl World {
                     self.mail(node, Mail::Link(LinkMail::Ended(conn)));
                 }
             }
+            Fault::JournalForgets { node, keeps } => self.journal_forgets(node, keeps),
             Fault::SecondConnection => self.greet(1, None),
             Fault::DiskFull { node, lasts } => {
                 let until = self.now + lasts;
@@ -155,10 +156,10 @@ impl World {
         n.stash.clear();
         n.machine = refusing;
         let returns = std::mem::replace(&mut n.returns, Returns::AsItWas);
-        n.change(returns, &self.plan);
         if returns == Returns::WithoutDisk {
             self.oracle_loses_disk(node);
         }
+        self.nodes[node].change(returns, &self.plan);
         self.ends_die(node, !refusing);
         self.oracle_survives(node);
     }

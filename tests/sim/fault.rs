@@ -180,6 +180,10 @@ pub const KINDS: &[Kind] = &[
     },
     Kind { name: "journal fails", draw: |rng| Fault::JournalFails { node: node(rng), lasts: lasts(rng) } },
     Kind {
+        name: "journal forgets",
+        draw: |rng| Fault::JournalForgets { node: node(rng), keeps: rng.pick(&[5, 20, 60]) },
+    },
+    Kind {
         name: "wall clock set",
         draw: |rng| Fault::WallJump {
             node: node(rng),

@@ -1,7 +1,7 @@
 //! A simulated disk for the journal: one thread, operations in their order, each as a whole or not at all. What was
 //! confirmed survives a crash; what was under way may have reached the disk all the same.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hotpair_core::alarm_replication::ReadFor;
@@ -21,6 +21,12 @@ pub enum JournalAnswer {
 #[derive(Default)]
 pub struct Journal {
     pub entries: BTreeMap<(Epoch, u64), Arc<AlarmEntry>>,
+    /// Their places as they came.
+    order: VecDeque<(Epoch, u64)>,
+    /// Operations that were ever stored, and up to where each log was forgotten with old age or never had.
+    told: BTreeSet<Arc<str>>,
+    pub forgotten: Positions,
+    skipped: BTreeSet<(Epoch, u64)>,
     pub held: Positions,
     pub included: Positions,
     states: BTreeMap<AlarmKey, PortableState>,
@@ -48,11 +54,38 @@ impl Journal {
             JournalOp::Append(_) if self.lies => JournalAnswer::Stored(Ok(())),
             JournalOp::Append(batch) => JournalAnswer::Stored(if full { Err(broken()) } else { self.append(batch) }),
             JournalOp::Read { purpose, origin, from, max } => {
-                let log = self.entries.range((origin, from)..=(origin, u64::MAX));
-                let found = log.take(max).map(|(_, entry)| entry.clone()).collect();
-                JournalAnswer::Read(purpose, origin, if full { Err(broken()) } else { Ok(found) })
+                let found = self.read(origin, from, max);
+                JournalAnswer::Read(purpose, origin, if full { Err(broken()) } else { found })
             }
         })
+    }
+
+    fn read(&self, origin: Epoch, from: u64, max: usize) -> Result<Vec<Arc<AlarmEntry>>, String> {
+        let mut entries: Vec<Arc<AlarmEntry>> = Vec::new();
+        for ((_, position), entry) in self.entries.range((origin, from)..=(origin, u64::MAX)).take(max) {
+            if entries.last().is_some_and(|before| before.position + 1 != *position) {
+                if self.skipped.range((origin, position - 1)..=(origin, u64::MAX)).next().is_some() {
+                    break;
+                }
+                return Err(format!("entry {} of the log of tenure {origin} is missing", position - 1));
+            }
+            entries.push(entry.clone());
+        }
+        Ok(entries)
+    }
+
+    /// Drops the oldest entries but so many. What it drops: the operations.
+    pub fn forget(&mut self, keeps: usize) -> Vec<Arc<str>> {
+        let mut operations = Vec::new();
+        while self.order.len() > keeps
+            && let Some((origin, position)) = self.order.pop_front()
+        {
+            let last = self.forgotten.entry(origin).or_default();
+            *last = (*last).max(position);
+            let entry = self.entries.remove(&(origin, position));
+            operations.extend(entry.and_then(|entry| entry.operation.clone()));
+        }
+        operations
     }
 
     fn append(&mut self, batch: JournalBatch) -> Result<(), String> {
@@ -73,6 +106,9 @@ impl Journal {
             }
         }
         self.held = held;
+        self.skipped.extend(batch.skipped);
+        self.order.extend(new.iter().map(|entry| (entry.origin, entry.position)));
+        self.told.extend(new.iter().filter_map(|entry| entry.operation.clone()));
         self.entries.extend(new.into_iter().map(|entry| ((entry.origin, entry.position), entry)));
         if batch.replace {
             self.states.clear();
@@ -123,6 +159,6 @@ impl Journal {
     }
 
     pub fn has_operation(&self, id: &str) -> bool {
-        self.entries.values().any(|entry| entry.operation.as_deref() == Some(id))
+        self.told.contains(id)
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use hotpair_core::bulk::{Bulk, Incoming, decode};
 use hotpair_core::protocol::Control;
-use hotpair_core::wire::encode_control;
+use hotpair_core::wire::{HEADER_BYTES, encode_control};
 
 use crate::world::{Event, World};
 
@@ -75,6 +76,13 @@ fn is_about_alarms(packet: &Packet) -> bool {
     matches!(packet, Packet::Frame(frame) if frame[2] == 3)
 }
 
+/// Not an acknowledgement: of these there is one for each operation of a disk that answers at last, and no credit.
+fn is_data(event: &Event, on: u64, side: usize) -> bool {
+    let Event::Packet(conn, to, Packet::Frame(frame)) = event else { return false };
+    let ack = || matches!(decode(&frame[HEADER_BYTES..]), Ok(Incoming::Message(Bulk::Ack { .. })));
+    (*conn, *to) == (on, side) && frame[2] == 2 && !ack()
+}
+
 impl World {
     pub fn connect(&mut self, bulk: bool, session: u64) -> u64 {
         self.net.next += 1;
@@ -118,10 +126,11 @@ impl World {
         c.about_alarms[to] += usize::from(is_about_alarms(&packet));
         let (bulk, waiting) = (c.bulk, c.under_way[to] - c.about_alarms[to]);
         self.net.lane_packets += usize::from(bulk);
+        self.at(at, Event::Packet(conn, to, packet));
         if bulk && waiting > MAX_LANE_PACKETS {
+            let waiting = self.queue.values().filter(|event| is_data(event, conn, to)).count();
             self.check(hotpair_core::invariants::bounded("the bulk connection", waiting, MAX_LANE_PACKETS));
         }
-        self.at(at, Event::Packet(conn, to, packet));
     }
 
     pub fn send_control(&mut self, from: usize, conn: Option<u64>, message: &Control) {

@@ -46,6 +46,8 @@ pub struct Node {
     /// Which project it has, and which licence.
     pub project: usize,
     pub licensed: usize,
+    /// So many disks it has had.
+    pub disks: u64,
     /// How it will be when it is started again.
     pub returns: Returns,
 }
@@ -193,6 +195,7 @@ impl Node {
             wall_offset_ms: plan.wall_offset_ms[index],
             project: plan.project_of[index],
             licensed: 0,
+            disks: 1,
             returns: Returns::AsItWas,
         }
     }
@@ -226,6 +229,7 @@ impl Node {
             Returns::WithoutDisk => {
                 // The new disk draws a new identity.
                 self.id.0 += 2;
+                self.disks += 1;
                 (self.disk, self.journal) = (self.disk.fresh(), self.journal.fresh());
             }
             Returns::WithOtherProject => {

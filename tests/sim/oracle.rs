@@ -79,7 +79,7 @@ impl World {
         self.oracle.places[key].get(&value).copied().unwrap_or(0)
     }
 
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         let [one, other] = &self.nodes;
         let (Some(a), Some(b)) = (&one.process, &other.process) else { return false };
         let sound = |conn| self.net.conns.get(conn).is_some_and(crate::net::Conn::is_sound);

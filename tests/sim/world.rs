@@ -24,6 +24,8 @@ use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::trace::{brief, describe, describe_frame};
 
+/// No run needs more: something goes in circles.
+const MAX_EVENTS: usize = 1_000_000;
 const LOOK_AT_DISK_US: u64 = 100_000;
 
 /// Something that will happen. `(node, boot)`: only if that process is still there.
@@ -139,6 +141,7 @@ impl World {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.events += 1;
+            self.check(invariants::bounded("the run's events", self.events as usize, MAX_EVENTS));
             self.dispatch(event);
             self.check_pair();
             if let Some(violation) = self.failed.take() {

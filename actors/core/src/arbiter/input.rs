@@ -6,6 +6,9 @@ use crate::lineage::Lineage;
 use crate::protocol::{Control, Greeting, Hold, Report};
 use crate::types::{Millis, Mode, Status};
 
+/// Whoever is refused asks again within this time: as long as it is told the same, nobody is replaced.
+const REFUSED_AGAIN_MS: u64 = 2000;
+
 impl Arbiter {
     pub(super) fn take_in(&mut self, input: Input, now: Millis) {
         match input {
@@ -90,7 +93,7 @@ impl Arbiter {
     /// As long as it is told so the peer lives: nobody is to be replaced.
     fn refused(&mut self, reason: &str, now: Millis) {
         let wait = self.settings.connection_wait_time_ms.max(self.settings.failover_time_ms);
-        self.refused_until = now.plus(wait);
+        self.refused_until = now.plus(wait.max(REFUSED_AGAIN_MS));
         if matches!(self.state, State::Starting { .. } | State::Standby) {
             self.shown.because(format!("the connection is refused: {reason}"));
         }

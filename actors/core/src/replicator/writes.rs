@@ -274,7 +274,8 @@ impl Replicator {
     pub(super) fn answer_pending(&mut self, table: &TagTable, now: Millis) {
         let (applied, durable) = self.feeding.as_ref().map_or((0, 0), super::Feeding::confirmed);
         // What the peer had on its own may still come on top of these.
-        let live = self.feeding.as_ref().is_some_and(super::Feeding::is_live) && !self.held_divergent.waits();
+        let in_sync = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
+        let live = in_sync && !self.held_divergent.waits();
         while let Some(pending) = self.pendings.plain.front() {
             let replicated = live && pending.seq <= applied;
             if !replicated && live && now < pending.deadline {
@@ -303,7 +304,7 @@ impl Replicator {
             self.give_answer(true, replicated, live, table);
         }
         if let Some((in_table, on_disk)) = self.lag_mark
-            && (!live || (applied >= in_table && durable >= on_disk))
+            && (!in_sync || (applied >= in_table && durable >= on_disk))
         {
             self.lag_mark = None;
             self.tell_facts(table);

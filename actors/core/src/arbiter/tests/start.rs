@@ -47,6 +47,33 @@ fn an_independent_node_runs_again_when_its_fault_is_cleared() {
     assert_eq!(arbiter.view(Millis(8)).status, Status::Running);
 }
 
+/// Seed 134 of the simulation as it was when this was found: a Backup that came back with a new disk while its Master
+/// still held the connection of the old one ran beside it, with nothing in its tables.
+#[test]
+fn a_backup_that_is_refused_does_not_run_before_it_could_ask_again() {
+    let settings = ArbiterSettings {
+        node: NodeId(9),
+        mode: Mode::Backup,
+        recovery: RecoveryMode::Automatic,
+        failover_time_ms: 500,
+        connection_wait_time_ms: 300,
+        switch_timeout_ms: 2000,
+    };
+    let authority = Availability { failover_time_ms: 500, fast_failover: true };
+    let mut arbiter = Arbiter::new(settings, Box::new(authority), Restored::default());
+    arbiter.handle(Input::Start, Millis(0));
+    for at in [1, 900, 1800] {
+        arbiter.handle(Input::Refused { reason: "there is another Backup".into() }, Millis(at));
+        arbiter.handle(Input::Tick, Millis(at + 898));
+        assert_eq!(arbiter.view(Millis(at + 898)).status, Status::Standby);
+    }
+    // Nobody refuses it any more, and nobody is there.
+    assert_eq!(arbiter.next_deadline(Millis(2700)), Some(Millis(3800)));
+    let effects = arbiter.handle(Input::Tick, Millis(3800));
+    arbiter.handle(Input::Stored { ticket: first_ticket(&effects) }, Millis(3801));
+    assert_eq!(arbiter.view(Millis(3801)).status, Status::Running);
+}
+
 #[test]
 fn a_master_without_a_backup_runs_after_the_connection_wait() {
     let mut pair = Pair::new();
