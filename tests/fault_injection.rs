@@ -198,6 +198,8 @@ fn a_full_mailbox_costs_no_more_than_its_size() {
     let pair = Pair::builder().start();
     let before = pair.master.resident_kib();
     injure(&pair.master, "TagReplicator", "flood", Some(1000));
+    let waiting = || pair.master.metric("hotpair_mailbox_depth{actor=\"TagReplicator\"}") as u64;
+    until("it is full", || waiting() >= 4000);
     let items: Vec<_> = (0..100).map(|_| json!({"key": pair::project::FLEETING, "value": 1.0})).collect();
     let answers: Vec<Reply> = std::thread::scope(|scope| {
         let write = || pair.master.http.clone().post("/api/v1/tagValues", &[], &Value::from(items.clone()));
@@ -208,6 +210,7 @@ fn a_full_mailbox_costs_no_more_than_its_size() {
     let grown = pair.master.resident_kib().saturating_sub(before);
     assert!(grown < 64 * 1024, "{grown} KiB");
     pair.wait_ready("Running", "Standby");
+    until("all was worked through", || waiting() == 0);
     pair.master.write_replicated(TAG, 8.0);
 }
 

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::Addr;
 use dashmap::DashMap;
 use hotpair_core::types::Millis;
 use parking_lot::RwLock;
@@ -12,6 +11,7 @@ use crate::alarm_replicator::AlarmReplicator;
 use crate::heartbeat::Heartbeat;
 use crate::license_checker::LicenseChecker;
 use crate::peer_link::PeerLink;
+use crate::post::Post;
 use crate::state_arbiter::StateArbiter;
 use crate::supervisor::Supervisor;
 use crate::tag_replicator::TagReplicator;
@@ -56,7 +56,7 @@ pub struct Snapshot {
     pub alive_at: Millis,
     /// When the probe was sent that it has not answered yet.
     pub probed_at: Option<Millis>,
-    /// Messages that waited when it last answered.
+    /// Messages that wait, see [`Post`].
     pub mailbox_depth: u64,
 }
 
@@ -91,54 +91,73 @@ impl Default for Snapshot {
 /// All actors of a node.
 #[derive(Default)]
 pub struct Directory {
-    pub(crate) supervisor: OnceLock<Addr<Supervisor>>,
-    pub(crate) peer_link: OnceLock<Addr<PeerLink>>,
-    pub(crate) heartbeat: OnceLock<Addr<Heartbeat>>,
-    pub(crate) state_arbiter: OnceLock<Addr<StateArbiter>>,
-    pub(crate) tag_replicator: OnceLock<Addr<TagReplicator>>,
-    pub(crate) alarm_replicator: OnceLock<Addr<AlarmReplicator>>,
+    pub(crate) supervisor: OnceLock<Post<Supervisor>>,
+    pub(crate) peer_link: OnceLock<Post<PeerLink>>,
+    pub(crate) heartbeat: OnceLock<Post<Heartbeat>>,
+    pub(crate) state_arbiter: OnceLock<Post<StateArbiter>>,
+    pub(crate) tag_replicator: OnceLock<Post<TagReplicator>>,
+    pub(crate) alarm_replicator: OnceLock<Post<AlarmReplicator>>,
     /// A leaf: when it hangs, another one takes its place.
-    pub(crate) license_checker: RwLock<Option<Addr<LicenseChecker>>>,
+    pub(crate) license_checker: RwLock<Option<Post<LicenseChecker>>>,
     snapshots: DashMap<&'static str, Snapshot>,
     pub(crate) supervisor_beat: AtomicU64,
 }
 
 impl Directory {
     /// The arbiter's address; none before the node has started.
-    pub fn state_arbiter(&self) -> Option<&Addr<StateArbiter>> {
+    pub fn state_arbiter(&self) -> Option<&Post<StateArbiter>> {
         self.state_arbiter.get()
     }
 
     /// The tag replicator's address; none before the node has started.
-    pub fn tag_replicator(&self) -> Option<&Addr<TagReplicator>> {
+    pub fn tag_replicator(&self) -> Option<&Post<TagReplicator>> {
         self.tag_replicator.get()
     }
 
     /// The alarm replicator's address; none before the node has started.
-    pub fn alarm_replicator(&self) -> Option<&Addr<AlarmReplicator>> {
+    pub fn alarm_replicator(&self) -> Option<&Post<AlarmReplicator>> {
         self.alarm_replicator.get()
     }
 
     /// The link's address; none before the node has started.
-    pub fn peer_link(&self) -> Option<&Addr<PeerLink>> {
+    pub fn peer_link(&self) -> Option<&Post<PeerLink>> {
         self.peer_link.get()
     }
 
     /// The heartbeat's address; none before the node has started.
-    pub fn heartbeat(&self) -> Option<&Addr<Heartbeat>> {
+    pub fn heartbeat(&self) -> Option<&Post<Heartbeat>> {
         self.heartbeat.get()
     }
 
     /// The supervisor's address; none before the node has started.
-    pub fn supervisor(&self) -> Option<&Addr<Supervisor>> {
+    pub fn supervisor(&self) -> Option<&Post<Supervisor>> {
         self.supervisor.get()
     }
 
     /// How every actor is, by name.
     pub fn snapshots(&self) -> Vec<(&'static str, Snapshot)> {
-        let mut all: Vec<_> = self.snapshots.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
+        let snapshot = |(name, snapshot): (&'static str, Snapshot)| {
+            (name, Snapshot { mailbox_depth: self.waiting(name), ..snapshot })
+        };
+        let all = self.snapshots.iter().map(|entry| (*entry.key(), entry.value().clone()));
+        let mut all: Vec<_> = all.map(snapshot).collect();
         all.sort_by_key(|(name, _)| *name);
         all
+    }
+
+    /// Messages that wait for that actor.
+    fn waiting(&self, name: &str) -> u64 {
+        match name {
+            names::SUPERVISOR => self.supervisor.get().map(Post::waiting),
+            names::PEER_LINK => self.peer_link.get().map(Post::waiting),
+            names::HEARTBEAT => self.heartbeat.get().map(Post::waiting),
+            names::STATE_ARBITER => self.state_arbiter.get().map(Post::waiting),
+            names::TAG_REPLICATOR => self.tag_replicator.get().map(Post::waiting),
+            names::ALARM_REPLICATOR => self.alarm_replicator.get().map(Post::waiting),
+            names::LICENSE_CHECKER => self.license_checker.read().as_ref().map(Post::waiting),
+            _ => None,
+        }
+        .unwrap_or(0)
     }
 
     /// Changes what is known of an actor.

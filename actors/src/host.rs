@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, Context, Supervised};
+use actix::{Actor, Context, Supervised};
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::connection::{Network, Tcp};
+use crate::post::Post;
 use crate::shared::Shared;
 use crate::supervised;
 
@@ -57,7 +58,7 @@ impl Place {
         shared: &Arc<Shared>,
         name: &'static str,
         make: impl FnOnce(Arc<Shared>) -> A + Send + 'static,
-    ) -> Option<Addr<A>>
+    ) -> Option<Post<A>>
     where
         A: Actor<Context = Context<A>> + Supervised,
     {
@@ -67,7 +68,7 @@ impl Place {
             let lent = shared.clone();
             let _ = tell.send(supervised::start(&shared, name, |_| make(lent)));
         });
-        told.await.ok()
+        told.await.ok().map(Post::new)
     }
 
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {

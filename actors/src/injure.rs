@@ -11,6 +11,7 @@ use crate::heartbeat::Heartbeat;
 use crate::license_checker::LicenseChecker;
 use crate::messages::Probe;
 use crate::peer_link::PeerLink;
+use crate::post::Post;
 use crate::state_arbiter::StateArbiter;
 use crate::supervisor::Supervisor;
 use crate::tag_replicator::TagReplicator;
@@ -95,10 +96,7 @@ impl Injure {
             Self::Panic => std::panic::panic_any(INJURED),
             Self::Stop => ctx.stop(),
             Self::Hang { ms } => std::thread::sleep(Duration::from_millis(ms)),
-            Self::Stuck { ms } => ctx.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(actor)),
-            Self::Flood { ms } => {
-                let me = ctx.address();
-                while me.try_send(Noise).is_ok() {}
+            Self::Stuck { ms } | Self::Flood { ms } => {
                 ctx.wait(tokio::time::sleep(Duration::from_millis(ms)).into_actor(actor));
             }
         }
@@ -112,7 +110,30 @@ pub fn injure(directory: &Directory, name: &str, how: Injure) -> Result<(), NotI
     }
     let victim = recipient::<Injure>(directory, name).filter(Recipient::connected);
     victim.ok_or_else(|| NotInjured::NotThere { name: name.to_owned() })?.do_send(how);
+    if let Injure::Flood { .. } = how {
+        fill(directory, name);
+    }
     Ok(())
+}
+
+/// Noise behind the order to take no messages.
+fn fill(directory: &Directory, name: &str) {
+    macro_rules! fill {
+        ($post:expr) => {
+            if let Some(post) = $post {
+                while post.try_send(Noise).is_ok() {}
+            }
+        };
+    }
+    match name {
+        names::SUPERVISOR => fill!(directory.supervisor()),
+        names::PEER_LINK => fill!(directory.peer_link()),
+        names::HEARTBEAT => fill!(directory.heartbeat()),
+        names::STATE_ARBITER => fill!(directory.state_arbiter()),
+        names::TAG_REPLICATOR => fill!(directory.tag_replicator()),
+        names::ALARM_REPLICATOR => fill!(directory.alarm_replicator()),
+        _ => fill!(&*directory.license_checker.read()),
+    }
 }
 
 /// Resolves as soon as the actor of that name answers: at once when it works, else when it was started again. False:
@@ -141,13 +162,13 @@ where
     LicenseChecker: Handler<M>,
 {
     match name {
-        names::SUPERVISOR => directory.supervisor().cloned().map(Into::into),
-        names::PEER_LINK => directory.peer_link().cloned().map(Into::into),
-        names::HEARTBEAT => directory.heartbeat().cloned().map(Into::into),
-        names::STATE_ARBITER => directory.state_arbiter().cloned().map(Into::into),
-        names::TAG_REPLICATOR => directory.tag_replicator().cloned().map(Into::into),
-        names::ALARM_REPLICATOR => directory.alarm_replicator().cloned().map(Into::into),
-        names::LICENSE_CHECKER => directory.license_checker.read().clone().map(Into::into),
+        names::SUPERVISOR => directory.supervisor().map(Post::recipient),
+        names::PEER_LINK => directory.peer_link().map(Post::recipient),
+        names::HEARTBEAT => directory.heartbeat().map(Post::recipient),
+        names::STATE_ARBITER => directory.state_arbiter().map(Post::recipient),
+        names::TAG_REPLICATOR => directory.tag_replicator().map(Post::recipient),
+        names::ALARM_REPLICATOR => directory.alarm_replicator().map(Post::recipient),
+        names::LICENSE_CHECKER => directory.license_checker.read().as_ref().map(Post::recipient),
         _ => None,
     }
 }

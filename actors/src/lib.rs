@@ -31,6 +31,7 @@ pub mod link;
 pub mod messages;
 mod pair_facts;
 pub mod peer_link;
+pub mod post;
 pub mod shared;
 pub mod state_arbiter;
 pub mod supervised;

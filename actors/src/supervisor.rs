@@ -20,6 +20,7 @@ use crate::last_words::end_for_hang;
 use crate::license_checker::LicenseChecker;
 use crate::messages::{ActorEnded, ClearFault, Happened, Probe};
 use crate::peer_link::PeerLink;
+use crate::post::Post;
 use crate::shared::Shared;
 use crate::state_arbiter::StateArbiter;
 use crate::supervised;
@@ -194,7 +195,7 @@ impl Supervisor {
         place.run(move || {
             let lent = shared.clone();
             let address = supervised::start(&shared, names::LICENSE_CHECKER, |_| LicenseChecker::new(lent));
-            *shared.directory.license_checker.write() = Some(address);
+            *shared.directory.license_checker.write() = Some(Post::new(address));
         });
         // One that hangs keeps its thread until it wakes, and ends then.
         std::mem::replace(&mut self.leaf, place).stop();

@@ -24,6 +24,10 @@ const HANG_AFTER_MS: u64 = 2000;
 const FOR_EVER_MS: u64 = 3_600_000;
 /// How long a mailbox stays full.
 const FULL_FOR_MS: u64 = 500;
+/// The smallest mailbox is full with so many messages, one place being the order's to take none; the greatest with some
+/// more than 4096, which it was sent anyway.
+const MAILBOX: u64 = 15;
+const MAILBOX_AT_MOST: u64 = 4200;
 /// The contract's.
 const REPLACED_WITHIN_MS: u64 = 100;
 
@@ -219,6 +223,9 @@ impl Cell {
 
     async fn works_through(&self, stage: &mut Stage) -> String {
         let began = stage.now();
+        stage.pass(FULL_FOR_MS / 2).await;
+        let waits = stage.snapshot(self.victim, self.actor).mailbox_depth;
+        assert!((MAILBOX..MAILBOX_AT_MOST).contains(&waits), "{self}: {waits} messages wait");
         let shared = stage.node(self.victim).clone();
         assert!(stage.run(answers(&shared.directory, self.actor)).await, "{self}");
         let after = stage.now() - began;
@@ -226,7 +233,7 @@ impl Cell {
         let snapshot = stage.snapshot(self.victim, self.actor);
         assert_eq!((snapshot.panics, snapshot.stops, snapshot.hangs), (0, 0, 0), "{self}");
         assert_eq!(stage.fatal(self.victim), None, "{self}");
-        format!("worked again after {after} ms")
+        format!("{waits} messages waited, worked again after {after} ms")
     }
 
     /// A leaf is replaced; an essential actor ends its node, which says why, and the other node takes over if it can.
@@ -298,6 +305,11 @@ impl Cell {
         let runs = VICTIMS.into_iter().find(|node| stage.status(*node) == Status::Running).unwrap();
         let proof = stage.write(runs, 40, 7).await;
         assert!(replicated(&proof), "{self}: {proof:?}");
+        for node in VICTIMS {
+            for (name, snapshot) in stage.node(node).directory.snapshots() {
+                assert_eq!(snapshot.mailbox_depth, 0, "{self}: {name} at the {node:?} has messages that nobody takes");
+            }
+        }
         for (tag, value) in &kept.writes {
             for node in VICTIMS {
                 assert_eq!(stage.read(node, *tag), Value::Int64(*value), "{self}: tag {tag} at the {node:?}");
