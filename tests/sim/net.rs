@@ -190,8 +190,8 @@ impl World {
         let Some(c) = self.net.conns.get_mut(&conn) else { return };
         c.broken = true;
         self.forget_under_way(conn);
-        for side in 0..2 {
-            self.after(late[side], Event::Packet(conn, side, Packet::Lost));
+        for (side, late) in late.into_iter().enumerate() {
+            self.after(late, Event::Packet(conn, side, Packet::Lost));
         }
     }
 

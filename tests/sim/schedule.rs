@@ -75,8 +75,12 @@ impl Schedule {
             let mut before = drawn.faults[scheduled.number].fault.clone();
             let now: Vec<u64> = now.lasts_mut().into_iter().map(|lasts| *lasts).collect();
             let before: Vec<u64> = before.lasts_mut().into_iter().map(|lasts| *lasts).collect();
-            let lasts = now.iter().map(|us| format!(":{}", *us as f64 / 1000.0)).collect::<String>();
-            format!("{}{}", scheduled.number, if now == before { "" } else { &lasts })
+            let lasts: Vec<_> = now.iter().map(|us| (*us as f64 / 1000.0).to_string()).collect();
+            if now == before {
+                scheduled.number.to_string()
+            } else {
+                format!("{}:{}", scheduled.number, lasts.join(":"))
+            }
         };
         self.faults.iter().map(one).collect::<Vec<_>>().join(",")
     }

@@ -313,7 +313,7 @@ impl World {
                 }
             }
             Mail::Link(mail) => self.read_link_mail(node, mail),
-            Mail::Beat(ping) => self.beat(node, ping),
+            Mail::Beat(ping) => self.beat(node, &ping),
             Mail::LinkChanged(up) => {
                 let now = self.nodes[node].mono(self.now);
                 let Some(process) = &mut self.nodes[node].process else { return };
@@ -495,10 +495,10 @@ impl World {
         self.at(next, Event::Ping(node, boot, chain));
     }
 
-    fn beat(&mut self, node: usize, ping: Control) {
+    fn beat(&mut self, node: usize, ping: &Control) {
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
-        let noticed = match ping {
+        let noticed = match *ping {
             Control::Ping { number, stalled_ms } => {
                 let link = process.link;
                 let noticed = process.detector.alive(stalled_ms, now);

@@ -95,6 +95,11 @@ impl Feeding {
         self.under_way.front().filter(|_| self.stage == Stage::Live).map(|sent| sent.plus(late_ms))
     }
 
+    /// Whether it is, now.
+    pub(super) fn is_late(&self, late_ms: u64, now: Millis) -> bool {
+        self.late_at(late_ms).is_some_and(|at| now >= at)
+    }
+
     pub(super) fn show(&self, table: &TagTable, now: Millis, view: &mut ReplicatorView) {
         let outbox = table.outbox();
         let (pending, total) = outbox.map_or((0, 0), |outbox| (outbox.pending, outbox.total_at_open));
@@ -265,8 +270,7 @@ impl Replicator {
             self.effects.push(TagEffect::CloseLane);
             return self.end_feeding(table);
         }
-        let late = feeding.late_at(self.settings.replication_timeout_ms).is_some_and(|at| now >= at);
-        if late && self.lag_mark.is_none() {
+        if feeding.is_late(self.settings.replication_timeout_ms, now) && self.lag_mark.is_none() {
             self.lag_mark = Some((feeding.watermark, 0));
             self.tell_facts(table);
         }

@@ -303,8 +303,10 @@ impl Replicator {
             }
             self.give_answer(true, replicated, live, table);
         }
+        let late =
+            self.feeding.as_ref().is_some_and(|feeding| feeding.is_late(self.settings.replication_timeout_ms, now));
         if let Some((in_table, on_disk)) = self.lag_mark
-            && (!in_sync || (applied >= in_table && durable >= on_disk))
+            && (!in_sync || (applied >= in_table && durable >= on_disk && !late))
         {
             self.lag_mark = None;
             self.tell_facts(table);

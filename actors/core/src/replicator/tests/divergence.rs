@@ -65,6 +65,30 @@ fn the_newer_by_source_time_survives_and_the_report_tells_the_other() {
     assert_eq!(values(r), ("r".into(), 50_000, 0));
 }
 
+/// Seed 662 of the simulation as it was when this was found: a leader that waits for the rest of what its follower had on
+/// its own, with a batch under way for too long, told its arbiter without end that the follower lags and that it does not.
+#[test]
+fn that_a_follower_is_late_is_said_once_also_while_its_own_changes_are_awaited() {
+    let mut pair = apart();
+    meet(&mut pair);
+    pair.settle();
+    let feeding = pair.nodes[B].replicator.feeding.as_ref().unwrap();
+    let sync = (1..100).find(|sync| feeding.is_of(*sync)).unwrap();
+    let Some((id, _)) = pair.nodes[B].table.catalog().iter().next() else { panic!("no tag") };
+    let path = pair.nodes[B].table.catalog().get(id).unwrap().path.clone();
+    let items = vec![(path.clone(), pair.nodes[B].sample(&path))];
+    pair.forge(B, &Bulk::Divergent { sync, fork: 1, items, operations: Vec::new(), more: true });
+    pair.write(B, "a", 3);
+    pair.wait(REPLICATION_TIMEOUT);
+    for _ in 0..3 {
+        pair.input(B, TagInput::Tick);
+        assert!(pair.nodes[B].facts().lagging);
+        assert!(pair.nodes[B].replicator.next_deadline().is_some_and(|due| due.0 > pair.now));
+    }
+    pair.settle();
+    assert!(!pair.nodes[B].facts().lagging);
+}
+
 #[test]
 fn what_only_the_new_leader_changed_is_no_divergence() {
     let mut pair = apart();
