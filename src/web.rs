@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use actix_web::dev::ServerHandle;
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::KeepAlive;
 use actix_web::{App, HttpServer, middleware, web};
 use tokio::sync::watch;
@@ -86,34 +87,22 @@ pub fn serve(node: NodeHandle, listener: TcpListener, options: WebOptions) -> io
     if let Err(error) = socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(STUCK_TIMEOUT)) {
         tracing::warn!(%error, "clients that take nothing cannot be cut off");
     }
-    let shared = Shared {
-        node,
-        stop: Arc::new(watch::channel(false).0),
-        streams: Arc::default(),
-        sockets: Arc::default(),
-        in_flight: Arc::default(),
-        host_names: address.ip().is_loopback().then(|| options.host_names.into()),
-    };
+    let shared = Shared::new(node, address.ip().is_loopback().then(|| options.host_names.into()));
     let (started, start) = std::sync::mpsc::channel();
     let of_workers = shared.clone();
     thread::Builder::new().name("web".to_owned()).spawn(move || {
         actix_rt::System::new().block_on(async move {
-            let server = HttpServer::new(move || {
-                App::new()
-                    .app_data(web::Data::new(of_workers.clone()))
-                    .wrap(middleware::from_fn(guard::guard))
-                    .configure(routes)
-            })
-            .workers(options.workers.max(1))
-            .worker_max_blocking_threads(2)
-            .max_connections(MAX_CONNECTIONS_PER_WORKER)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(Duration::from_secs(1))
-            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-            .shutdown_timeout(1)
-            .disable_signals()
-            .listen(listener)
-            .map(HttpServer::run);
+            let server = HttpServer::new(move || app(of_workers.clone()))
+                .workers(options.workers.max(1))
+                .worker_max_blocking_threads(2)
+                .max_connections(MAX_CONNECTIONS_PER_WORKER)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(Duration::from_secs(1))
+                .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+                .shutdown_timeout(1)
+                .disable_signals()
+                .listen(listener)
+                .map(HttpServer::run);
             match server {
                 Ok(server) => {
                     // The receiver waits below; it cannot be gone.
@@ -153,6 +142,14 @@ impl WebServer {
     }
 }
 
+impl Shared {
+    fn new(node: NodeHandle, host_names: Option<Arc<[String]>>) -> Self {
+        let stop = Arc::new(watch::channel(false).0);
+        let (streams, sockets, in_flight) = (Arc::default(), Arc::default(), Arc::default());
+        Self { node, stop, streams, sockets, in_flight, host_names }
+    }
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
@@ -161,6 +158,37 @@ impl std::fmt::Debug for Shared {
             .field("in_flight", &self.in_flight)
             .finish_non_exhaustive()
     }
+}
+
+/// All that a worker does with a request.
+fn app(
+    shared: Shared,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(web::Data::new(shared)).wrap(middleware::from_fn(guard::guard)).configure(routes)
+}
+
+/// The same without a socket, for tests of what comes in: any host name will do.
+#[doc(hidden)]
+pub fn in_process(
+    node: NodeHandle,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    app(Shared::new(node, None))
 }
 
 /// Calls that make parts of the node fail.

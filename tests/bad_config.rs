@@ -241,6 +241,9 @@ fn cases() -> Vec<(&'static str, Case)> {
             new().tag(TANK).file("project/sources.toml", format!("{SIMULATOR}{}", SIMULATOR.replace("plant", "b"))),
         ),
         ("simulator with nothing to feed", new().file("project/sources.toml", SIMULATOR)),
+        ("replay of a folder", new().file("project/sources.toml", replay("file = \".\""))),
+        ("key that a terminal would obey", new().more("\"\\u001b[31m\" = 1")),
+        ("file of another kind", new().file("hotpair.toml", many_keys())),
         ("replay without a file", new().file("project/sources.toml", replay("")).file("project/b.csv", "")),
         (
             "replay of no file",
@@ -269,6 +272,11 @@ fn cases() -> Vec<(&'static str, Case)> {
                 .file("project/history.toml", "[hist]\n"),
         ),
     ]
+}
+
+/// More unknown keys than are told.
+fn many_keys() -> String {
+    (0..30).map(|key| format!("k{key:02} = 1\n")).collect()
 }
 
 fn replay(lines: &str) -> String {

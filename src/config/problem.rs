@@ -68,7 +68,7 @@ impl Problem {
 
     /// The same, of this key.
     pub(super) fn of(mut self, key: impl Into<String>) -> Self {
-        self.key = key.into();
+        self.key = shown(&key.into());
         self
     }
 
@@ -137,6 +137,19 @@ impl Problems {
     /// Adds one.
     pub(super) fn push(&mut self, problem: Problem) {
         self.0.push(problem);
+    }
+
+    /// Leaves of those that were added from number `first` on, problems of one file, so many.
+    pub(super) fn limit_from(&mut self, first: usize, most: usize, file: &str) {
+        if self.0.len() <= first.saturating_add(most) {
+            return;
+        }
+        let dropped = self.0.split_off(first + most);
+        let place = Place { file: file.to_owned(), line: None, column: None };
+        let message = "further problems in this file are not shown";
+        let is_error = dropped.iter().any(|problem| problem.severity == Severity::Error);
+        let severity = if is_error { Severity::Error } else { Severity::Warning };
+        self.0.push(Problem { severity, ..Problem::error(&place, message, "") });
     }
 
     /// Sorts by line those that were added from number `first` on: problems of one file.

@@ -18,6 +18,11 @@ const PREFIX: &str = "HOTPAIR__";
 /// A TOML file is not read beyond this size: one that is larger is not meant.
 const MAX_TOML_BYTES: u64 = 1 << 20;
 
+/// Columns are told up to here.
+const MAX_COLUMN_BYTES: usize = 4096;
+/// Of one file so many problems are told: a file of another kind makes one a line.
+const MAX_PROBLEMS: usize = 20;
+
 /// Where each key stands.
 #[derive(Default)]
 pub(super) struct Places {
@@ -86,8 +91,10 @@ impl Lines {
     fn place(&self, file: &str, text: &str, at: usize) -> Place {
         let line = self.starts.partition_point(|&start| start <= at);
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
-        let column = text.get(start..at).map_or(1, |before| before.chars().count() + 1);
-        Place { file: file.to_owned(), line: Some(line), column: Some(column) }
+        // In a line of such a length nobody looks for a column; counting each anew would take minutes.
+        let before = text.get(start..at).filter(|before| before.len() <= MAX_COLUMN_BYTES);
+        let column = before.map(|before| before.chars().count() + 1);
+        Place { file: file.to_owned(), line: Some(line), column }
     }
 }
 
@@ -143,6 +150,13 @@ impl Document {
     /// Parses, and calls `each` with the name of each table, or value outside of a table, at the top.
     /// False, with problems, when it is not TOML.
     pub(super) fn parse(&self, problems: &mut Problems, each: impl FnOnce(&Self, &Top<'_>, &mut Problems)) -> bool {
+        let first = problems.len();
+        let is_toml = self.parse_all(problems, each);
+        problems.limit_from(first, MAX_PROBLEMS, &self.file);
+        is_toml
+    }
+
+    fn parse_all(&self, problems: &mut Problems, each: impl FnOnce(&Self, &Top<'_>, &mut Problems)) -> bool {
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
         let lines = Lines::new(text);
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -178,10 +192,8 @@ impl Document {
             if !sections.contains(&section.as_ref()) {
                 let shown = if value.get_ref().is_table() { format!("[{section}]") } else { section.to_string() };
                 let what = if value.get_ref().is_table() { "section" } else { "key outside of a section" };
-                let mut problem =
-                    Problem::error(&place, format!("unknown {what}"), suggest::did_you_mean(section, sections));
-                problem.key = shown;
-                problems.push(problem);
+                let remedy = suggest::did_you_mean(section, sections);
+                problems.push(Problem::error(&place, format!("unknown {what}"), remedy).of(shown));
             } else if let DeValue::Table(keys) = value.get_ref() {
                 self.table(top, section, keys, &mut settings);
             } else {
@@ -279,7 +291,7 @@ impl Settings {
             .collect();
         ours.sort();
         for (name, value) in ours {
-            let place = Place { file: format!("environment variable {name}"), line: None, column: None };
+            let place = Place { file: format!("environment variable {}", shown(&name)), line: None, column: None };
             let Ok(value) = value.into_string() else {
                 problems.push(Problem::error(&place, "not UTF-8", "set it to plain text"));
                 continue;
@@ -334,7 +346,8 @@ impl Settings {
 
     /// What was never asked for is unknown. Gives the places of all keys.
     pub(super) fn finish(self, problems: &mut Problems) -> Places {
-        for (key, found) in &self.found {
+        // What is not told any more is not worth looking for what was meant.
+        for (key, found) in self.found.iter().take(2 * MAX_PROBLEMS) {
             let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
             let nearest = self.meant(section, name);
             let from_environment = matches!(found.setting, Setting::Override(_));

@@ -182,6 +182,11 @@ fn replay_def(entry: &mut Settings, name: String, dir: &Path, problems: &mut Pro
 
 /// What separates the cells of a recording, and its columns.
 fn header(path: &Path) -> Result<(u8, Vec<String>), String> {
+    let metadata = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    // A device or a pipe may never end, or never begin.
+    if !metadata.is_file() {
+        return Err("is not a file".to_owned());
+    }
     let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut line = String::new();
     std::io::BufReader::new(file)

@@ -19,6 +19,9 @@ use crate::config::number;
 /// The largest recording: it is held in memory, in about four times its size.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
+/// A recording is not longer than this, in seconds: as milliseconds too it is counted exactly.
+const LONGEST_S: f64 = 10_000.0 * 365.25 * 86_400.0;
+
 /// What is wrong with a recording, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}{}: {problem}", file.display(), shown_line(*line), shown_column(column.as_ref()))]
@@ -93,6 +96,10 @@ impl Recording {
                 first = time;
             }
             let at_s = (time - first) * unit_s;
+            if at_s > LONGEST_S {
+                let problem = format!("the time {time:?} is more than 10,000 years after the one of the first row");
+                return Err(lines.error(line, Some(time_index), problem));
+            }
             if let Some(last) = rows.last().filter(|last| last.at_s >= at_s) {
                 let before = last.at_s / unit_s + first;
                 let problem = format!("the time {time} is not after the one of the row before, {before}");

@@ -231,6 +231,8 @@ fn errors_name_file_line_and_column() {
             "r.csv, line 3, column 2 (hours): the time 2 is not after the one of the row before, 2",
         ),
         ("hours,A\n0.0,1\n0.0000001,2\n", "speed = 600, but at more than"),
+        ("hours,A\n0,1\n1e300,2\n", "r.csv, line 3, column 1 (hours): the time 1e300 is more than 10,000 years after"),
+        ("hours,A\n-1e308,1\n1e308,2\n", "r.csv, line 3, column 1 (hours): the time 1e308 is more than 10,000 years"),
     ] {
         std::fs::File::create(&file).unwrap().write_all(text.as_bytes()).unwrap();
         let shown = Replay::open(settings(file.clone(), false), catalog.clone()).unwrap_err().to_string();

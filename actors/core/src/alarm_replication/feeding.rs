@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::frames::{
     AlarmFrame, AlarmItem, FRAME_BYTES, ITEMS_PER_FRAME, POSITIONS_PER_FRAME, size_of_item, size_of_state,
 };
+use super::tail::MAX_SKIPPED;
 use super::{AlarmEffect, AlarmReplication, Role, Tail};
 use crate::alarms::{AlarmTable, Positions};
 use crate::replicator::Now;
@@ -139,6 +140,7 @@ impl AlarmReplication {
         }
         feeding.asked = true;
         let holds = std::mem::take(&mut feeding.holds);
+        self.go_on_behind(&holds);
         self.tail = Some(Tail::new(sync, &self.held, holds));
         let held: Vec<_> = self.held.iter().map(|(origin, last)| (*origin, *last)).collect();
         let mut chunks = held.chunks(POSITIONS_PER_FRAME).peekable();
@@ -149,6 +151,19 @@ impl AlarmReplication {
             if !more {
                 return;
             }
+        }
+    }
+
+    /// A follower that holds more of this node's own log than there is was told so by somebody else, and would never take
+    /// the entries that have the numbers of those: the log goes on behind them.
+    fn go_on_behind(&mut self, holds: &Positions) {
+        let Some(&theirs) = holds.get(&self.pen.origin).filter(|_| self.role != Role::Standby) else { return };
+        let held = self.held.get(&self.pen.origin).copied().unwrap_or(0);
+        if theirs > held && theirs <= MAX_SKIPPED {
+            self.held.insert(self.pen.origin, theirs);
+            self.included.insert(self.pen.origin, theirs);
+            self.store_skipped(self.pen.origin, theirs);
+            self.pen.next = theirs + 1;
         }
     }
 

@@ -134,7 +134,7 @@ impl AlarmReplication {
         let Some(following) = self.followed(sync) else { return };
         following.leader_holds.extend(held);
         if following.leader_holds.len() > MAX_LOGS {
-            return self.no_such_leader();
+            return self.cut_off();
         }
         if more {
             return;
@@ -150,12 +150,12 @@ impl AlarmReplication {
         let Some(following) = self.followed(sync) else { return };
         following.states.append(&mut states);
         if following.states.len() > MAX_STATES {
-            self.no_such_leader();
+            self.cut_off();
         }
     }
 
-    /// It says more than any leader has to say.
-    fn no_such_leader(&mut self) {
+    /// The other side says more than any has to say.
+    pub(super) fn cut_off(&mut self) {
         self.end_sync();
         self.effects.push(AlarmEffect::CloseLane);
     }
@@ -164,7 +164,7 @@ impl AlarmReplication {
         let Some(following) = self.followed(sync) else { return };
         following.included.extend(included.iter().copied());
         if following.included.len() > MAX_LOGS {
-            self.no_such_leader();
+            self.cut_off();
         }
     }
 
@@ -214,6 +214,15 @@ impl AlarmReplication {
         if first != following.applied + 1 {
             return self.effects.push(AlarmEffect::CloseLane);
         }
+        let no_room = |item: &AlarmItem| match item {
+            AlarmItem::Entry(entry) => !self.has_room_for(entry.origin),
+            AlarmItem::Included(origin, _) => !self.has_room_for(*origin),
+            AlarmItem::State(..) => false,
+        };
+        if items.iter().any(no_room) {
+            return self.cut_off();
+        }
+        let Some(following) = &mut self.following else { return };
         following.applied += items.len() as u64;
         self.leave_out_if_full();
         let Some(following) = &mut self.following else { return };

@@ -12,7 +12,7 @@ use crate::types::{Epoch, Millis};
 /// A disk that failed is tried again after this time.
 const STORE_AGAIN_MS: u64 = 1000;
 /// So many entries may wait for the disk. When there are more, nothing is judged and no request taken until it works.
-const MAX_UNSTORED: usize = if cfg!(test) { 100 } else { 100_000 };
+pub(super) const MAX_UNSTORED: usize = if cfg!(test) { 100 } else { 100_000 };
 /// So many entries go in one batch.
 const BATCH_ENTRIES: usize = if cfg!(test) { 5 } else { 4096 };
 

@@ -3,14 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::feeding::MAX_LOGS;
 use super::frames::{AlarmFrame, FRAME_BYTES, size_of_entry};
-use super::{AlarmEffect, AlarmReplication, LAST_POSITION, ReadFor, Role};
+use super::storing::MAX_UNSTORED;
+use super::{AlarmEffect, AlarmReplication, ReadFor, Role};
 use crate::alarms::{AlarmEntry, AlarmTable, Positions};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
 /// So many frames of entries may be under way unconfirmed.
 const WINDOW_FRAMES: u64 = if cfg!(test) { 2 } else { 4 };
+/// So many frames of entries may wait for the disk: many times the window of any version of this program.
+const MAX_FRAMES_UNSTORED: usize = 64;
+/// No log is that long. What a peer says is gone moves a log on at once, and the node whose log it is must be able to go
+/// on from there.
+pub(super) const MAX_SKIPPED: u64 = 1 << 62;
 /// So many entries are read at once.
 const READ_ENTRIES: usize = if cfg!(test) { 3 } else { 256 };
 /// What could not be read is tried again after this time.
@@ -186,6 +193,12 @@ impl AlarmReplication {
         if self.sync() != Some(sync) {
             return;
         }
+        // An honest side waits for the disk of this one: beyond that, what comes would only fill the memory.
+        let unstored = self.entries_storing.len() >= MAX_FRAMES_UNSTORED || self.storing.len() >= 2 * MAX_UNSTORED;
+        let held = self.held.get(&origin).copied().unwrap_or(0);
+        if unstored || after > held.max(MAX_SKIPPED) || !self.has_room_for(origin) {
+            return self.cut_off();
+        }
         // The log of the tenure that this node runs is its own.
         if self.role == Role::Standby || origin != self.pen.origin {
             self.take_entries(origin, after, entries, now);
@@ -194,9 +207,15 @@ impl AlarmReplication {
         self.tell_taken();
     }
 
+    /// Whether so many logs may be known: no pair ever had as many tenures as a broken peer can make up.
+    pub(super) fn has_room_for(&self, origin: Epoch) -> bool {
+        let room = |logs: &Positions| logs.len() < MAX_LOGS || logs.contains_key(&origin);
+        room(&self.held) && room(&self.included)
+    }
+
     fn take_entries(&mut self, origin: Epoch, after: u64, entries: Vec<AlarmEntry>, now: Now) {
         let held = self.held.get(&origin).copied().unwrap_or(0);
-        if after > held && after < LAST_POSITION {
+        if after > held {
             self.held.insert(origin, after);
             self.store_skipped(origin, after);
         }

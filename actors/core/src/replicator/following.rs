@@ -18,6 +18,9 @@ const ASK_AGAIN_AT_MOST_MS: u64 = 5000;
 /// No plant makes so many changes; a greater number is a broken peer's, and would leave no room to count on.
 const MAX_SEQ: Seq = 1 << 62;
 
+/// More tags than this no leader has: a project has a quarter of it at most. What is known of each stays in memory.
+const MAX_TAGS: usize = if cfg!(test) { 200_000 } else { 1 << 22 };
+
 /// A sync that this node asked for.
 #[derive(Debug)]
 pub(super) struct Following {
@@ -261,6 +264,10 @@ impl Replicator {
         let Some(map) = following.map.as_mut().filter(|map| map.len() == first as usize) else {
             return self.ask_again(sync, now);
         };
+        if map.len() + tags.len() > MAX_TAGS {
+            self.following = None;
+            return self.effects.push(TagEffect::CloseLane);
+        }
         for (place, tag) in tags.iter().enumerate() {
             map.push(*tag);
             if tag.is_none() {
@@ -284,7 +291,7 @@ impl Replicator {
 
     fn batch(&mut self, table: &mut TagTable, body: &[u8], now: Millis) -> Result<(), WireError> {
         let Some(following) = self.following.as_mut().filter(|_| self.role == Role::Standby) else { return Ok(()) };
-        let (mut current, mut beyond, mut last) = (false, false, 0);
+        let (mut current, mut beyond, mut last, mut watermark) = (false, false, 0, 0);
         let mut retained = Vec::new();
         let mut below = 0;
         let operations = &mut self.operations;
@@ -292,7 +299,7 @@ impl Replicator {
         let header = read_batch(body, |item| match item {
             BatchItem::Header(header) => {
                 current = header.sync == following.sync && following.stage != Stage::Requested;
-                last = header.last.min(MAX_SEQ);
+                (last, watermark) = (header.last.min(MAX_SEQ), header.watermark);
             }
             BatchItem::Update(id, seq, sample) if current => {
                 beyond |= seq > last;
@@ -305,7 +312,11 @@ impl Replicator {
                     retained.extend(stored_form(table, id, seq));
                 }
             }
-            BatchItem::Operation { record, age_ms } if current => records.push((record, age_ms)),
+            BatchItem::Operation { record, age_ms } if current => {
+                // A record goes with or after the changes of its operation. One from the future would never be sent on.
+                beyond |= record.seq > watermark;
+                records.push((record, age_ms));
+            }
             BatchItem::Update(..) | BatchItem::Operation { .. } => {}
         })?;
         if !current {

@@ -243,3 +243,67 @@ fn a_leader_that_never_ends_saying_what_it_holds_is_cut_off() {
     }
     panic!("it takes whatever comes");
 }
+
+/// Whatever the disk does, what waits for it has an end.
+#[test]
+fn a_peer_that_does_not_wait_for_the_disk_is_cut_off() {
+    for victim in [0, 1] {
+        let mut pair = Pair::new(false);
+        let sync = pair.nodes[1].machine.following.as_ref().expect("it asked").sync();
+        let (origin, before) = (Epoch { counter: 3, node: NodeId(9) }, pair.nodes[victim].closes);
+        for position in 1..1000 {
+            let entries = vec![a_comment(origin, position)];
+            let frame = AlarmFrame::Entries { sync, origin, after: position - 1, entries };
+            let bytes = encode(&frame).expect("it is within the limits");
+            pair.hear(victim, AlarmInput::Frame(&bytes[HEADER_BYTES..]));
+        }
+        assert!(pair.nodes[victim].closes > before, "node {victim} takes whatever comes");
+        pair.settle(3000);
+        assert_eq!(pair.nodes[0].table.digest(), pair.nodes[1].table.digest());
+    }
+}
+
+fn a_comment(origin: Epoch, position: u64) -> AlarmEntry {
+    AlarmEntry {
+        origin,
+        position,
+        kind: EntryKind::Commented,
+        event: EventId(1),
+        number: 1,
+        path: Arc::from("t0"),
+        name: Arc::from("H"),
+        alarm: AlarmKind::System,
+        priority: AlarmPriority::Low,
+        ack_mode: AckMode::Manual,
+        description: Arc::from(""),
+        time: UnixMillis(0),
+        active: true,
+        acked: false,
+        active_time: UnixMillis(0),
+        value: None,
+        node: NodeId(9),
+        operator: Arc::from("Eve"),
+        comment: Arc::from("x"),
+        operation: None,
+        shelved_ms: 0,
+    }
+}
+
+#[test]
+fn a_leader_that_makes_up_tenures_without_end_is_cut_off() {
+    let mut pair = Pair::new(false);
+    let sync = pair.nodes[1].machine.following.as_ref().expect("it asked").sync();
+    let (before, per_frame) = (pair.nodes[1].closes, super::super::frames::ITEMS_PER_FRAME as u64);
+    for frame in 0..(1 << 20) / per_frame + 2 {
+        let made_up = |at: u64| AlarmItem::Included(Epoch { counter: frame * per_frame + at, node: NodeId(9) }, 1);
+        let items = (0..per_frame).map(made_up).collect();
+        let bytes =
+            encode(&AlarmFrame::Items { sync, first: frame * per_frame + 1, items }).expect("within the limits");
+        pair.hear(1, AlarmInput::Frame(&bytes[HEADER_BYTES..]));
+        pair.nodes[0].lane.clear();
+        if pair.nodes[1].closes > before {
+            return;
+        }
+    }
+    panic!("it takes whatever comes");
+}

@@ -2,10 +2,11 @@
 
 use super::pair::*;
 use crate::bulk::{BatchWriter, Bulk};
+use crate::operations::Record;
 use crate::quality::Quality;
 use crate::replicator::TagInput;
 use crate::types::UnixMillis;
-use crate::value::{Sample, Value};
+use crate::value::{Sample, Value, ValueType};
 use crate::wire::HEADER_BYTES;
 
 /// A batch of one change.
@@ -116,4 +117,45 @@ fn paths_with_a_gap_are_asked_for_again() {
     assert!(!pair.nodes[B].facts().in_sync);
     pair.wait_and_settle(5_000);
     assert!(pair.nodes[B].facts().in_sync);
+}
+
+/// What a list of paths takes in memory has an end, also when the list has none.
+#[test]
+fn a_leader_that_never_ends_naming_its_tags_is_cut_off() {
+    let mut pair = Pair::of(small(), vec![tag("b"), tag("a")]);
+    pair.lead(A);
+    pair.connect();
+    pair.follow(B);
+    pair.deliver_all(B);
+    let started = pair.nodes[A].messages_under_way().into_iter().find_map(|message| match message {
+        Bulk::SyncStart { sync, .. } => Some(sync),
+        _ => None,
+    });
+    let sync = started.unwrap();
+    assert!(pair.deliver(A));
+    for first in (0..300_000_u32).step_by(500) {
+        let paths = (0..500).map(|place| (format!("t{}", first + place).into(), ValueType::Bool)).collect();
+        pair.forge(B, &Bulk::Paths { sync, first, paths, more: true });
+    }
+    assert!(pair.nodes[B].closed_lane);
+}
+
+/// Its follower would one day, as a leader, try for ever to send it on.
+#[test]
+fn a_record_of_changes_that_are_still_to_come_is_refused() {
+    let mut pair = Pair::in_sync(small());
+    let sync = sync_of(&mut pair);
+    let mut writer = BatchWriter::new();
+    writer.start(sync);
+    let record = Record { id: "op".into(), request_hash: 1, seq: 90, results: Vec::new() };
+    writer.operation(&record, 0).unwrap();
+    pair.input(B, TagInput::Frame(&writer.finish(1, 1).unwrap()[HEADER_BYTES..]));
+    assert!(pair.nodes[B].closed_lane);
+    pair.cut();
+    pair.input(A, TagInput::StandBy);
+    pair.lead(B);
+    pair.connect();
+    pair.follow(A);
+    pair.settle();
+    pair.assert_in_sync(A);
 }

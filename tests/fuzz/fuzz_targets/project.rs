@@ -1,0 +1,7 @@
+#![no_main]
+#[path = "../targets/folder.rs"]
+mod folder;
+#[path = "../targets/project.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));

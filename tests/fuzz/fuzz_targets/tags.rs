@@ -1,0 +1,7 @@
+#![no_main]
+#[path = "../targets/script.rs"]
+mod script;
+#[path = "../targets/tags.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
