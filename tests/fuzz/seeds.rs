@@ -16,6 +16,7 @@ use hotpair_core::protocol::{
     ProjectHash, Refusal, RefusalCode, Report, SwitchRequest, Tenure, WriteItem, WriteOutcome, WriteRefusal,
 };
 use hotpair_core::quality::Quality;
+use hotpair_core::tags::Partial;
 use hotpair_core::types::{BootId, Epoch, Mode, NodeId, RecoveryMode, Status, SyncPhase, UnixMillis};
 use hotpair_core::value::{Sample, Value, ValueType};
 use hotpair_core::wire::{HEADER_BYTES, encode_control};
@@ -140,7 +141,13 @@ fn bulk() -> Vec<Vec<u8>> {
     let done =
         DoneOperation { id: "a1".into(), request_hash: 1, results: vec![ItemResult::BadTypeMismatch], age_ms: 5 };
     let messages = [
-        Bulk::SyncRequest { sync: 1, leader: EPOCH, from: 480, tag_list: 9 },
+        Bulk::SyncRequest {
+            sync: 1,
+            leader: EPOCH,
+            from: 480,
+            tag_list: 9,
+            partial: Some(Partial { below: 7, since: 4 }),
+        },
         Bulk::SyncRefused { sync: 1, reason: "another epoch".into() },
         Bulk::SyncStart {
             sync: 1,
@@ -150,6 +157,7 @@ fn bulk() -> Vec<Vec<u8>> {
             count: 3,
             stale_before: 2,
             paths_follow: true,
+            resumed: false,
         },
         Bulk::Paths { sync: 1, first: 0, paths: vec![("Plant/A".into(), ValueType::Float64)], more: false },
         Bulk::Unmatched { sync: 1, ids: vec![0, 70_000], more: false },

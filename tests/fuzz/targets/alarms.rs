@@ -236,7 +236,7 @@ impl Stage {
 
     /// A client of this node, or the control connection, honest or not.
     fn ask(&mut self, at: usize, script: &mut Script<'_>) {
-        if script.byte() % 4 == 0 {
+        if script.byte().is_multiple_of(4) {
             self.tell(at);
             return;
         }

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use actix_web::body::{BodySize, MessageBody, to_bytes_limited};
 use actix_web::dev::ServiceResponse;
@@ -75,7 +75,7 @@ impl Stage {
             std::thread::yield_now();
         }
         let app = hotpair::web::in_process(node.clone());
-        let service = Arc::new(runner.block_on(init_service(app)));
+        let service = Rc::new(runner.block_on(init_service(app)));
         let call = Box::new(move |request: TestRequest| -> Answer {
             let service = service.clone();
             Box::pin(async move { try_call_service(&*service, request.to_request()).await })

@@ -88,9 +88,9 @@ impl ReadTags for Tags<'_> {
 
 fn play(mut source: Box<dyn Source>, catalog: &Catalog) {
     let mut tags = Tags { catalog, samples: BTreeMap::new() };
-    let mut now_ms = 0;
+    let mut now_ms = 0_u64;
     for step in 0..8 {
-        let now = SourceTime { unix: UnixMillis(1_767_600_000_000 + now_ms as i64), mono_ms: now_ms };
+        let now = SourceTime { unix: UnixMillis(1_767_600_000_000 + now_ms.cast_signed()), mono_ms: now_ms };
         if step % 3 == 0 {
             source.standby(if step == 3 { StandbyActivityLevel::Cold } else { StandbyActivityLevel::Warm });
             source.resume(now, &tags);

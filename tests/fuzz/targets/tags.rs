@@ -13,7 +13,7 @@ use hotpair_core::operations::Record;
 use hotpair_core::protocol::{Control, Forward, ItemResult, WriteItem, WriteOutcome, WriteRefusal};
 use hotpair_core::quality::Quality;
 use hotpair_core::replicator::{Now, Published, Replicator, ReplicatorSettings, TagEffect, TagInput, WriteOrder};
-use hotpair_core::tags::TagTable;
+use hotpair_core::tags::{Partial, TagTable};
 use hotpair_core::types::{Epoch, Millis, NodeId, Seq, UnixMillis};
 use hotpair_core::value::{Sample, Value, ValueType};
 use hotpair_core::wire::{self, HEADER_BYTES, Kind};
@@ -75,8 +75,12 @@ pub fn run(data: &[u8]) {
 
 impl Node {
     fn new(id: u64, same_tags: bool) -> Self {
-        let settings =
-            ReplicatorSettings { replication_timeout_ms: 500, switch_timeout_ms: 5000, verify_every_ms: 60_000 };
+        let settings = ReplicatorSettings {
+            replication_timeout_ms: 500,
+            switch_timeout_ms: 5000,
+            verify_every_ms: 60_000,
+            batch_updates: 3,
+        };
         let mut tags: Vec<_> = PATHS.map(tag).to_vec();
         if !same_tags && id == 2 {
             tags.swap(0, 3);
@@ -211,7 +215,7 @@ impl Stage {
     fn some_write(&mut self, at: usize, script: &mut Script<'_>) {
         let path = PATHS[script.below(PATHS.len())];
         let value = value(script);
-        if script.byte() % 4 == 0 {
+        if script.byte().is_multiple_of(4) {
             let id = self.nodes[at].table.catalog().find(path);
             let fits = id.and_then(|id| self.nodes[at].table.catalog().get(id)).map(|tag| tag.value_type);
             // A source gives values of its tag's type.
@@ -227,7 +231,7 @@ impl Stage {
 
     fn write(&mut self, at: usize, path: &str, value: Value) {
         let items = vec![WriteItem { path: path.into(), value, quality: Quality::GOOD, time: None }];
-        let operation = (self.next_ticket % 3 == 0).then(|| Arc::from(format!("op{}", self.next_ticket)));
+        let operation = self.next_ticket.is_multiple_of(3).then(|| Arc::from(format!("op{}", self.next_ticket)));
         self.next_ticket += 1;
         self.nodes[at].open_tickets += 1;
         self.input(at, TagInput::Write(WriteOrder { ticket: self.next_ticket, operation, items }));
@@ -423,7 +427,8 @@ fn made_up_message(script: &mut Script<'_>, current: u64, nodes: &[Node; 2]) -> 
         0 => {
             let leader = nodes[script.below(2)].lineage.epoch();
             let tag_list = if script.flag() { nodes[0].table.catalog().hash() } else { script.number() };
-            Bulk::SyncRequest { sync, leader, from: script.number(), tag_list }
+            let partial = script.flag().then(|| Partial { below: script.number() as u32, since: script.number() });
+            Bulk::SyncRequest { sync, leader, from: script.number(), tag_list, partial }
         }
         1 => Bulk::SyncRefused { sync, reason: String::from_utf8_lossy(script.take(20)).into() },
         2 => Bulk::SyncStart {
@@ -434,6 +439,7 @@ fn made_up_message(script: &mut Script<'_>, current: u64, nodes: &[Node; 2]) -> 
             count: script.number(),
             stale_before: script.number(),
             paths_follow: more,
+            resumed: script.flag(),
         },
         3 => {
             let paths = (0..script.below(12)).map(|_| path_and_type(script)).collect();
