@@ -33,14 +33,19 @@ impl World {
                 ];
                 self.written(self.told(running, &cut))
             }
-            Begin::FailedOver => {
+            Begin::FailedOver | Begin::Returned => {
                 let dead = [
                     Step::At(0, Happens::Dies { written: 0 }),
                     Step::Arrives(1, 0),
                     Step::At(1, Happens::Suspects),
                     Step::At(1, Happens::Waits(FAILOVER_MS)),
                 ];
-                self.written(self.told(running, &dead))
+                let failed_over = self.written(self.told(running, &dead));
+                if self.plan.begin == Begin::FailedOver {
+                    return failed_over;
+                }
+                let back = [boot(0), Step::Dials, Step::Arrives(0, 0), Step::Arrives(1, 0), Step::Arrives(0, 0)];
+                self.told(failed_over, &back)
             }
         }
     }

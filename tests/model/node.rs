@@ -9,7 +9,7 @@ use hotpair_core::protocol::{Control, Greeting, ProjectHash, Tenure};
 use hotpair_core::types::{BootId, Epoch, Millis, Mode, NodeId, Seq, Status};
 
 use crate::data::Data;
-use crate::plan::Plan;
+use crate::plan::{FAILOVER_MS, Plan};
 use crate::run::Run;
 
 /// Something that happens at one node.
@@ -114,6 +114,10 @@ pub struct Process {
     pub stood_still: Option<u64>,
     pub answer_wanted: bool,
     pub suspects: bool,
+    /// When the peer that is suspected gave its last sign of life.
+    pub last_sign: Millis,
+    /// The peer said that it stops.
+    pub goodbye: bool,
     pub linked: bool,
     pub met: bool,
     pub proved: bool,
@@ -166,7 +170,8 @@ impl Node {
             p.arbiter.fingerprint(p.now, into);
             (&p.data, &p.writes, &p.unwritten, p.leads, p.stood_still, p.answer_wanted).hash(into);
             (p.suspects, p.linked, p.met, p.proved, (p.heard, p.ran_under), &p.orders, p.next_order).hash(into);
-            (p.fault, p.stopping).hash(into);
+            let silent_for = if p.suspects { p.now.since(p.last_sign).min(FAILOVER_MS) } else { 0 };
+            (p.fault, p.stopping, p.goodbye, silent_for).hash(into);
         }
         hasher.finish()
     }

@@ -21,6 +21,8 @@ pub enum Begin {
     Both,
     /// The Master died, the Backup took over.
     FailedOver,
+    /// The same, and the Master is back: they have just met.
+    Returned,
 }
 
 /// What is broken on purpose, so that it must be found.

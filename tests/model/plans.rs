@@ -48,7 +48,8 @@ plans! {
     both: Automatic, fast true, Both, 16, { deaths: 1, cuts: 1, deadlines: 3, }, [BothRun, DualRunning];
     both_manual: Manual, fast true, Both, 16, { deaths: 1, cuts: 1, deadlines: 3, }, [BothRun, DualRunning];
     both_stand_still: Automatic, fast true, Both, 12, { standstills: 2, silences: 1, deadlines: 3, }, [BothRun, Fenced];
-    failed_over: Automatic, fast true, FailedOver, 15, { deaths: 2, cuts: 1, deadlines: 3, }, [Recovery, Failover];
+    failed_over: Automatic, fast true, FailedOver, 14, { deaths: 2, cuts: 1, deadlines: 3, }, [Failover];
+    recovery: Automatic, fast true, Returned, 14, { deaths: 1, cuts: 1, silences: 1, deadlines: 2, changes: 1, }, [Failover, Recovery];
     failed_over_manual: Manual, fast true, FailedOver, 15, { deaths: 2, cuts: 1, deadlines: 3, }, [Failover];
     disk: Automatic, fast true, Running, 12, { disk_failures: 2, switches: 1, cuts: 1, deaths: 1, deadlines: 3, }, [Switch, Failover];
     stand_still: Automatic, fast true, Running, 11, { standstills: 2, silences: 2, switches: 1, deadlines: 3, }, [Switch, Fenced];
@@ -76,4 +77,10 @@ fn a_disk_that_lies_is_found() {
 fn an_arbiter_that_is_deaf_to_aborts_is_found() {
     let budget = Budget { switches: 1, deadlines: 2, changes: 1, ..Budget::default() };
     finds(Broken::DeafToAborts, Begin::Running, budget, "it offered");
+}
+
+#[test]
+fn a_takeover_without_the_failover_time_is_found() {
+    let budget = Budget { silences: 1, deadlines: 2, ..Budget::default() };
+    finds(Broken::NoPatience, Begin::Running, budget, "before the failover time");
 }

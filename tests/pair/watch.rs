@@ -102,7 +102,7 @@ impl Watch {
         let (master, backup) = (self.record.of("master"), self.record.of("backup"));
         assert!(master.len() + backup.len() > 3, "the watch saw nearly nothing");
         for samples in [&master, &backup] {
-            epochs_only_grow(samples, overlap);
+            epochs_only_grow(samples);
             running_in_own_epoch(samples);
         }
         no_epoch_on_two_nodes(master.iter().chain(&backup));
@@ -169,19 +169,20 @@ fn poll(node: &'static str, client: &Client, record: &Record, ended: &AtomicBool
     }
 }
 
-/// A node that gives way after a cut takes the other's data, and with it the epoch of that for the moment until the
-/// other runs under a higher one: then only the epochs that the node itself runs count. Nor does an epoch that a node
-/// only followed when it was killed: it may not have been on its disk yet.
+/// An epoch that a node only followed when it was killed does not count: it may not have been on its disk yet. Nor does
+/// one that it took and never ran under, killed in between: the other node ran on under a lower one, and takes one above
+/// both when it hears of it.
 #[track_caller]
-fn epochs_only_grow(samples: &[Sample], overlap: Overlap) {
-    let (mut highest, mut led, was_cut) = (0, 0, matches!(overlap, Overlap::LinkWasCut));
+fn epochs_only_grow(samples: &[Sample]) {
+    let (mut highest, mut led) = (0, 0);
     for sample in samples {
         let Some(said) = &sample.said else {
             highest = led;
             continue;
         };
         let runs = said.status == "Running";
-        if runs || !was_cut {
+        let taken_only = !runs && said.epoch_node == said.id && said.epoch > led;
+        if runs || !taken_only {
             assert!(said.epoch >= highest, "an epoch went back from {highest}: {sample:?}");
             highest = said.epoch;
         }

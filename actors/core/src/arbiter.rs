@@ -128,6 +128,9 @@ pub struct Arbiter {
     silent: Option<(Millis, Millis)>,
     following: Option<Leader>,
     nobody_runs_since: Option<Millis>,
+    /// It runs, and the peer saw an epoch that this node's does not exceed. That counts also when the peer has joined this
+    /// node's since.
+    outranked: bool,
     /// Since when the Running peer's epoch is one that this node has gone beyond.
     outranks_since: Option<Millis>,
     last_report: Option<Report>,
@@ -183,6 +186,7 @@ impl Arbiter {
             silent: None,
             following: None,
             nobody_runs_since: None,
+            outranked: false,
             outranks_since: None,
             last_report: None,
             offer: None,
@@ -295,6 +299,8 @@ impl Arbiter {
     fn run(&mut self, taking: Taking) {
         self.lineage = taking.lineage;
         self.tenure = taking.tenure;
+        // While it was stored a higher one may have been seen.
+        self.outranked = self.max_counter > self.epoch().counter;
         self.following = None;
         self.nobody_runs_since = None;
         self.outranks_since = None;

@@ -29,6 +29,7 @@ impl Arbiter {
             silent,
             following,
             nobody_runs_since,
+            outranked,
             outranks_since,
             last_report,
             offer,
@@ -62,7 +63,7 @@ impl Arbiter {
         }
         (peer.is_some(), linked, goodbye, left(*refused_until), dead).hash(into);
         silent.map(|(last_sign, found)| (age(last_sign), age(found))).hash(into);
-        (nobody_runs_since.map(age), outranks_since.map(age)).hash(into);
+        (nobody_runs_since.map(age), outranked, outranks_since.map(age)).hash(into);
         last_report.is_some().hash(into);
         if let Some(report) = last_report {
             fingerprint_of_report(report, into);

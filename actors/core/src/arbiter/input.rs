@@ -1,7 +1,7 @@
 //! Taking in what happened. What follows from it is decided afterwards, from the whole state.
 
 use super::switch::Wish;
-use super::{Arbiter, Effect, Input, Peer, Running, State, TagFacts, Tenure};
+use super::{Arbiter, Effect, Input, MAX_COUNTER, Peer, Running, State, TagFacts, Tenure};
 use crate::lineage::Lineage;
 use crate::protocol::{Control, Greeting, Hold, Report};
 use crate::types::{Millis, Mode, Status};
@@ -164,7 +164,9 @@ impl Arbiter {
     }
 
     fn hear_report(&mut self, report: Report, now: Millis) {
-        self.saw(report.lineage.epoch().counter);
+        let (mine, theirs) = (self.epoch(), report.lineage.epoch());
+        self.saw(theirs.counter);
+        self.outranked |= self.is_leading() && theirs != mine && (mine.counter..=MAX_COUNTER).contains(&theirs.counter);
         self.hear_hold(report.hold, now);
     }
 

@@ -95,7 +95,7 @@ impl Arbiter {
                 let (tenure, reason) = running.next;
                 self.take(tenure, reason, self.tags.applied, None);
             }
-        } else if !fenced && quiet && self.fault.is_none() && self.is_outranked(peer) {
+        } else if !fenced && quiet && self.fault.is_none() && self.outranked {
             self.quiesce_for(self.tenure, "the peer's data has seen a higher epoch");
         }
     }
@@ -116,13 +116,6 @@ impl Arbiter {
                 mine > theirs || (mine == theirs && self.settings.mode == Mode::Backup)
             }
         }
-    }
-
-    /// The peer led, or saw, an epoch that this Running node's does not exceed. That counts also when the peer has joined
-    /// this one since.
-    fn is_outranked(&self, peer: &Report) -> bool {
-        let (mine, theirs) = (self.epoch(), peer.lineage.epoch());
-        self.max_counter > mine.counter || (theirs.counter == mine.counter && theirs != mine)
     }
 
     /// A Running node that learns of a higher epoch goes on under one above it: whoever saw the higher one follows it

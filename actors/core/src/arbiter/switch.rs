@@ -377,8 +377,8 @@ impl Arbiter {
         } else if theirs > self.epoch() && (runs || !ceding.peer_restarted) {
             // It took it, though it may be that it stood still since, and shows no status until it knows who runs.
             self.gave(now);
-        } else if ceding.met_again && !runs && peer.switching == 0 {
-            // It met this node anew and does not know of the offer: as good as a confirmed abort.
+        } else if ceding.met_again && peer.switching == 0 {
+            // It met this node anew and does not know of the offer, even if it runs: as good as a confirmed abort.
             self.back_to_running("the link was lost in the middle of the switch");
         }
     }

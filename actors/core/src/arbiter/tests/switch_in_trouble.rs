@@ -1,8 +1,8 @@
 //! A switch that something goes wrong with, in each of its steps.
 
 use super::pair::{Backup, Disk, FAILOVER, Master, Pair, SWITCH_TIMEOUT};
-use crate::arbiter::{Effect, Input, TagFacts};
-use crate::lineage::Fork;
+use crate::arbiter::{Effect, Input, Running, State, TagFacts};
+use crate::lineage::{Fork, Lineage};
 use crate::protocol::{Control, Tenure};
 use crate::types::{Epoch, Status};
 
@@ -178,6 +178,27 @@ fn link_lost_when_the_offer_was_taken_by_a_node_that_then_stood_still() {
     pair.input(Backup, Input::AnsweredAfterStall);
     pair.shows(Master, Status::Standby, Status::Running);
     pair.shows(Backup, Status::Running, Status::Standby);
+}
+
+#[test]
+fn link_lost_after_the_offer_and_met_again_by_one_that_runs_under_an_older_epoch() {
+    let mut pair = Pair::switched();
+    pair.press_switch_at(Master);
+    pair.replicates = false;
+    pair.write(Master, 1);
+    pair.press_switch_at(Master);
+    pair.lose_link();
+    assert_eq!((pair.counter(Master), pair.view(Master).switching), (3, true));
+    // What it runs under it was given by a process that is dead: nothing it knows of is as new as this offer.
+    let backup = pair.node(Backup);
+    backup.arbiter.lineage = Lineage::new(vec![Fork { epoch: Epoch { counter: 2, node: Backup.id() }, at: 0 }]);
+    backup.arbiter.state = State::Running(Running::default());
+    backup.works = true;
+    pair.replicates = true;
+    pair.connect();
+    pair.shows(Master, Status::Running, Status::Standby);
+    pair.shows(Backup, Status::Standby, Status::Running);
+    assert!(pair.node(Master).works && !pair.node(Backup).works);
 }
 
 #[test]

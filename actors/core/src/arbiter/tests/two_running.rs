@@ -166,3 +166,19 @@ fn the_winner_takes_a_higher_epoch_although_the_loser_has_joined_the_lower_one()
     pair.connect();
     assert_eq!((pair.counter(Master), pair.counter(Backup)), (3, 3));
 }
+
+#[test]
+fn the_winner_takes_a_higher_epoch_although_the_loser_with_an_equal_one_has_joined_it() {
+    let mut pair = Pair::new();
+    pair.restart(Master);
+    pair.restart(Backup);
+    pair.pass(5000);
+    pair.node(Master).never_quiesces = true;
+    pair.connect();
+    pair.pass(FAILOVER);
+    assert!(pair.node(Backup).facts.in_sync);
+    pair.node(Master).never_quiesces = false;
+    pair.lose_link();
+    pair.connect();
+    assert_eq!((pair.counter(Master), pair.counter(Backup)), (2, 2));
+}
