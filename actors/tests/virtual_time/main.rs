@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod disk;
+mod drawn;
 mod matrix;
 mod network;
 #[path = "../pair/mod.rs"]
