@@ -9,7 +9,7 @@ use hotpair_core::protocol::{Control, Greeting, ProjectHash, Tenure};
 use hotpair_core::types::{BootId, Epoch, Millis, Mode, NodeId, Seq, Status};
 
 use crate::data::Data;
-use crate::plan::{FAILOVER_MS, Plan};
+use crate::plan::Plan;
 use crate::run::Run;
 
 /// Something that happens at one node.
@@ -114,10 +114,6 @@ pub struct Process {
     pub stood_still: Option<u64>,
     pub answer_wanted: bool,
     pub suspects: bool,
-    /// When the peer that is suspected gave its last sign of life.
-    pub last_sign: Millis,
-    /// The peer said that it stops.
-    pub goodbye: bool,
     pub linked: bool,
     pub met: bool,
     pub proved: bool,
@@ -140,6 +136,8 @@ pub struct Node {
     pub stored: Stored,
     pub boots: u64,
     pub greatest_led: u64,
+    /// It led under an epoch above the one that it joined: it has waited for a higher one long enough.
+    pub joined_lower: bool,
 }
 
 /// What came of something that happened.
@@ -151,7 +149,7 @@ pub struct Outcome {
 
 impl Node {
     pub fn new(who: usize) -> Self {
-        Self { who, process: None, stored: Stored::default(), boots: 0, greatest_led: 0 }
+        Self { who, process: None, stored: Stored::default(), boots: 0, greatest_led: 0, joined_lower: false }
     }
 
     pub fn id(&self) -> NodeId {
@@ -165,13 +163,12 @@ impl Node {
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = std::hash::DefaultHasher::new();
         let into = &mut hasher;
-        (self.who, &self.stored, self.boots, self.greatest_led, self.process.is_some()).hash(into);
+        (self.who, &self.stored, self.boots, self.greatest_led, self.joined_lower, self.process.is_some()).hash(into);
         if let Some(p) = &self.process {
             p.arbiter.fingerprint(p.now, into);
             (&p.data, &p.writes, &p.unwritten, p.leads, p.stood_still, p.answer_wanted).hash(into);
             (p.suspects, p.linked, p.met, p.proved, (p.heard, p.ran_under), &p.orders, p.next_order).hash(into);
-            let silent_for = if p.suspects { p.now.since(p.last_sign).min(FAILOVER_MS) } else { 0 };
-            (p.fault, p.stopping, p.goodbye, silent_for).hash(into);
+            (p.fault, p.stopping).hash(into);
         }
         hasher.finish()
     }

@@ -102,7 +102,8 @@ fn is_at_rest(recovery: RecoveryMode, known: &Known, pair: &Pair) -> bool {
     let recovers = recovery == RecoveryMode::Automatic && won && !master.shown.recovery_suspended;
     let [one, two] = pair.nodes.map(|node| &known.nodes[node as usize]);
     // A process that died may have led under an epoch that nobody else ever heard of.
-    let highest = |runs: &Node, other: &Node| other.boots > 1 || runs.greatest_led > other.greatest_led;
+    let highest =
+        |runs: &Node, other: &Node| other.boots > 1 || other.joined_lower || runs.greatest_led > other.greatest_led;
     let outranked = if runs(master) { !highest(one, two) } else { !highest(two, one) };
     shown && !outranked && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovers)
 }

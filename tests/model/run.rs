@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
                 let Some(Control::Greeting(greeting)) = message else { return };
                 let greeting = greeting.clone();
                 (p.linked, p.met, p.suspects, p.proved) = (true, true, false, false);
-                (p.ran_under, p.goodbye) = (None, false);
+                p.ran_under = None;
                 p.listen(&greeting.report);
                 p.data.link(true);
                 self.hear(Input::LinkUp(greeting));
@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
                     p.listen(report);
                 }
                 if matches!(message, Control::Goodbye { .. }) {
-                    (p.heard, p.goodbye) = (None, true);
+                    p.heard = None;
                 }
                 if std::mem::take(&mut p.suspects) {
                     self.hear(Input::Available);
@@ -92,9 +92,14 @@ impl<'a> Run<'a> {
             }
             Happens::Suspects => {
                 let last_sign = p.now;
-                (p.suspects, p.last_sign) = (true, last_sign);
+                p.suspects = true;
                 p.now = p.now.plus(MISSED_PINGS_MS);
                 self.hear(Input::Unavailable { last_sign });
+                let leads = self.acts.iter().any(|act| matches!(act, Act::Leads { .. }));
+                let process = self.node.process.as_ref().filter(|_| leads);
+                if process.is_some_and(|p| p.arbiter.view(p.now).reason.contains("silent")) {
+                    self.violated("a silent peer is taken over before the failover time");
+                }
             }
             Happens::Trusts => {
                 p.suspects = false;
@@ -132,6 +137,7 @@ impl<'a> Run<'a> {
             Happens::Joins(_) => {
                 let Some(leader) = other else { return };
                 if let Some(lineage) = p.data.join(leader) {
+                    self.node.joined_lower |= lineage.epoch().counter <= self.node.greatest_led;
                     p.writes.push_back(Write::Adopt { lineage: lineage.clone(), durable: p.data.durable() });
                     self.hear(Input::Adopted(lineage));
                 }
@@ -206,8 +212,6 @@ impl<'a> Run<'a> {
             stood_still: None,
             answer_wanted: false,
             suspects: false,
-            last_sign: now,
-            goodbye: false,
             linked: false,
             met: false,
             proved: false,
@@ -377,10 +381,6 @@ impl<'a> Run<'a> {
             if !stays {
                 self.violation.get_or_insert(format!("of two Running nodes {mode} stays: {after}, theirs {theirs}"));
             }
-        }
-        let known_to_be_gone = p.proved || p.goodbye || !p.suspects;
-        if tenure == Tenure::Failover && !known_to_be_gone && p.now.since(p.last_sign) < FAILOVER_MS {
-            self.violation.get_or_insert("a silent peer is taken over before the failover time".into());
         }
         self.acts.push(Act::Leads { tenure, after, epoch, held });
         p.data.lead(lineage);
