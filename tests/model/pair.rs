@@ -64,6 +64,9 @@ pub enum Step {
     LaneBreaks,
 }
 
+/// What follows from something at a node: its next state, what it does, and the number of a violation.
+type Follows = (u32, Vec<Act>, Option<u32>);
+
 /// Everything seen so far, by number: the same node state has the same number.
 #[derive(Default)]
 pub struct Known {
@@ -72,7 +75,7 @@ pub struct Known {
     pub messages: Vec<Control>,
     message_numbers: HashMap<String, u32>,
     pub violations: Vec<String>,
-    outcomes: HashMap<(u32, Happens), (u32, Vec<Act>, Option<u32>)>,
+    outcomes: HashMap<(u32, Happens), Follows>,
     /// Pairs that were seen to heal, in each of two orders.
     pub healing: HashSet<(bool, u64)>,
 }
@@ -289,7 +292,7 @@ impl Making<'_> {
         }
     }
 
-    fn outcome(&mut self, before: u32, happens: &Happens) -> (u32, Vec<Act>, Option<u32>) {
+    fn outcome(&mut self, before: u32, happens: &Happens) -> Follows {
         let key = (before, happens.clone());
         if let Some(outcome) = self.known.outcomes.get(&key) {
             return outcome.clone();

@@ -99,13 +99,13 @@ fn is_at_rest(recovery: RecoveryMode, known: &Known, pair: &Pair) -> bool {
     let ready = |process: &Process| process.shown.status == Status::Standby && process.data.stage == Stage::InSync;
     let shown = master.shown.ready && backup.shown.ready && master.orders.is_empty() && backup.orders.is_empty();
     let won = matches!(backup.shown.tenure, Tenure::Failover | Tenure::Start);
-    let recovers = recovery == RecoveryMode::Automatic && won && !master.shown.recovery_suspended;
+    let recovery_is_due = recovery == RecoveryMode::Automatic && won && !master.shown.recovery_suspended;
     let [one, two] = pair.nodes.map(|node| &known.nodes[node as usize]);
     // A process that died may have led under an epoch that nobody else ever heard of.
     let highest =
         |runs: &Node, other: &Node| other.boots > 1 || other.joined_lower || runs.greatest_led > other.greatest_led;
     let outranked = if runs(master) { !highest(one, two) } else { !highest(two, one) };
-    shown && !outranked && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovers)
+    shown && !outranked && (runs(master) && ready(backup) || runs(backup) && ready(master) && !recovery_is_due)
 }
 
 fn fingerprint(pair: &Pair) -> u64 {

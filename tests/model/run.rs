@@ -143,18 +143,13 @@ impl<'a> Run<'a> {
                 }
                 self.tell_facts();
             }
-            Happens::Synced(_) => {
+            Happens::Synced(_) | Happens::CatchesUp(_) => {
                 let Some(leader) = other else { return };
                 p.data.finish(leader);
                 self.tell_facts();
             }
             Happens::FollowerSynced => {
                 p.data.feed = crate::data::Feed::Live;
-                self.tell_facts();
-            }
-            Happens::CatchesUp(_) => {
-                let Some(leader) = other else { return };
-                p.data.finish(leader);
                 self.tell_facts();
             }
             Happens::LaneBroke => {
