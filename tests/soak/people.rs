@@ -77,7 +77,12 @@ pub struct Acknowledged {
     pub replicated: bool,
 }
 
+/// This machine let nobody run for so long: nodes that share it may not have been heard either.
+const STOOD_STILL: Duration = Duration::from_millis(150);
+
 pub struct People {
+    /// When this machine stood still.
+    pub still: Mutex<Vec<(Instant, Instant)>>,
     pub writers: Vec<Writer>,
     pub acknowledged: Mutex<Vec<Acknowledged>>,
     pub repeated: AtomicU64,
@@ -97,6 +102,7 @@ impl People {
             replicated: AtomicU64::new(0),
         });
         Self {
+            still: Mutex::default(),
             writers: writers.collect(),
             acknowledged: Mutex::default(),
             repeated: AtomicU64::new(0),
@@ -174,6 +180,25 @@ impl People {
             }
             thread::sleep(PACE);
         }
+    }
+
+    /// Notices when this machine stands still, as a busy one does.
+    pub fn look_at_the_machine(&self) {
+        let mut before = Instant::now();
+        while !self.is_over() {
+            thread::sleep(Duration::from_millis(5));
+            let now = Instant::now();
+            if now - before > STOOD_STILL {
+                self.still.lock().unwrap().push((before, now));
+            }
+            before = now;
+        }
+    }
+
+    /// Whether this machine stood still in that time, or shortly before.
+    pub fn stood_still(&self, from: Instant, to: Instant) -> bool {
+        let shortly_before = from - Duration::from_secs(1);
+        self.still.lock().unwrap().iter().any(|(began, ended)| *began <= to && *ended >= shortly_before)
     }
 
     /// Raises alarms and acknowledges them.

@@ -21,6 +21,10 @@ pub struct Report {
     pub nobody_ran: Duration,
     pub both_ran: u32,
     pub both_ran_longest: Duration,
+    /// On a whole link, while this machine let nobody run.
+    pub both_ran_starved: u32,
+    /// How often it did not.
+    pub stood_still: usize,
     pub restarts: u32,
     /// What did not hold.
     pub broken: Vec<String>,
@@ -44,6 +48,8 @@ impl Report {
             nobody_ran: Duration::ZERO,
             both_ran: 0,
             both_ran_longest: Duration::ZERO,
+            both_ran_starved: 0,
+            stood_still: 0,
             restarts: 0,
             broken: Vec::new(),
         }
@@ -83,6 +89,11 @@ impl fmt::Display for Report {
             "  both Running, while their link was cut: {} times, at most {:.2} s",
             self.both_ran,
             self.both_ran_longest.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "  this machine let nobody run for 0.15 s or more: {} times; both Running because of it: {} times",
+            self.stood_still, self.both_ran_starved
         )?;
         writeln!(f, "  switches refused: {}", self.switches_refused)?;
         if self.broken.is_empty() {

@@ -22,6 +22,14 @@ const READY: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_millis(500);
 const DISK: &str = "48m";
 
+/// A fault, from its beginning until the pair was ready again.
+struct Befell {
+    name: &'static str,
+    began: Instant,
+    ended: Instant,
+    excuse: Excuse,
+}
+
 pub fn play(seed: u64, until: Instant, report: &mut Report) {
     let mut dice = Dice::new(seed);
     let recovery = if dice.below(2) == 0 { "automatic" } else { "manual" };
@@ -66,13 +74,13 @@ pub fn play(seed: u64, until: Instant, report: &mut Report) {
 }
 
 fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Instant, report: &mut Report) {
-    // From the beginning of a fault until the pair was ready again.
-    let mut excused: Vec<(Instant, Instant, Excuse)> = Vec::new();
+    let mut excused: Vec<Befell> = Vec::new();
     thread::scope(|scope| {
         for writer in &people.writers {
             scope.spawn(|| people.write(writer, pair));
         }
         scope.spawn(|| people.acknowledge(pair));
+        scope.spawn(|| people.look_at_the_machine());
         let _end = EndOnDrop(&people.ended);
         while Instant::now() < until {
             thread::sleep(Duration::from_millis(dice.below(1000)));
@@ -87,7 +95,7 @@ fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Ins
                 return;
             }
             report.injected(name, silence);
-            excused.push((began, Instant::now(), excuse));
+            excused.push(Befell { name, began, ended: Instant::now(), excuse });
         }
     });
     let (writes, replicated) = people.written();
@@ -98,7 +106,7 @@ fn befall(dice: &mut Dice, site: &Site, pair: &Pair, people: &People, until: Ins
     look_at_values(pair, people, Gone::Nothing, "all is over", report);
     pair.same_values();
     look_at_the_journal(pair, people, report);
-    look_at_who_ran(pair, &excused, report);
+    look_at_who_ran(pair, people, &excused, report);
 }
 
 #[track_caller]
@@ -151,19 +159,26 @@ fn comment(row: &Value) -> &str {
     ["comment", "ackNotes"].iter().find_map(|field| row[*field].as_str()).unwrap_or_default()
 }
 
-fn look_at_who_ran(pair: &Pair, excused: &[(Instant, Instant, Excuse)], report: &mut Report) {
+fn look_at_who_ran(pair: &Pair, people: &People, excused: &[Befell], report: &mut Report) {
     pair.verify(Overlap::LinkWasCut);
     for (from, to) in pair.watch.both_ran() {
         let both = to - from;
-        if excused.iter().any(|(began, ended, excuse)| excuse.cut && *began <= from && to <= *ended) {
+        let befell = excused.iter().find(|befell| befell.began <= to && from <= befell.ended);
+        if befell.is_some_and(|befell| befell.excuse.cut) {
             report.both_ran += 1;
             report.both_ran_longest = report.both_ran_longest.max(both);
+        } else if both > MOMENT && people.stood_still(from, to) {
+            report.both_ran_starved += 1;
         } else if both > MOMENT {
-            report.broken.push(format!("both nodes were Running for {both:?} on a whole link"));
+            let (name, since) = befell.map_or(("no fault", Duration::ZERO), |befell| {
+                (befell.name, from.saturating_duration_since(befell.began))
+            });
+            report.broken.push(format!("both nodes were Running for {both:?} on a whole link, {since:?} into: {name}"));
         }
     }
+    report.stood_still += people.still.lock().unwrap().len();
     for (from, to) in pair.watch.nobody_ran() {
-        if !excused.iter().any(|(began, ended, excuse)| excuse.both_off && *began <= from && to <= *ended) {
+        if !excused.iter().any(|befell| befell.excuse.both_off && befell.began <= from && to <= befell.ended) {
             report.nobody_ran = report.nobody_ran.max(to - from);
         }
     }
