@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use crate::between::Between;
 use crate::pair::alarms::text;
 use crate::pair::node::same;
@@ -13,7 +15,7 @@ fn a_running_node_whose_disk_hangs_answers_its_clients_and_hands_over() {
     let (between, pair) = on_disks_that_can_hang();
     pair.master.write_replicated(SETPOINT, 2.0);
     between.hang_disk("master");
-    let reply = pair.master.write(SETPOINT, 3.0, None);
+    let reply = write_patiently(&pair.master, 3.0);
     assert!(answers_honestly(&reply), "{reply:?}");
     let reason = pair.backup.wait("it was handed Running", TIMEOUT, Status::is_running).node.reason;
     assert!(reason.contains("does not answer"), "{reason}");
@@ -35,7 +37,7 @@ fn a_node_that_runs_alone_goes_on_while_its_disk_hangs_and_stores_when_it_goes_o
     pair.backup.kill9();
     pair.master.wait_shows("Running", "Faulted");
     between.hang_disk("master");
-    let reply = pair.master.write(SETPOINT, 3.0, None);
+    let reply = write_patiently(&pair.master, 3.0);
     assert_eq!((reply.status, reply.error_code().as_str()), (507, "disk"), "{reply:?}");
     assert!(pair.master.write(FLEETING, 3.0, None).all_written(), "what lives in memory goes on");
     assert!(pair.master.status().is_running());
@@ -60,7 +62,7 @@ fn a_standby_whose_disk_hangs_makes_the_pair_not_ready_and_takes_over_all_the_sa
     let (between, pair) = on_disks_that_can_hang();
     pair.master.write_replicated(COUNTERS[1], 2);
     between.hang_disk("backup");
-    let reply = pair.master.write(SETPOINT, 3.0, None);
+    let reply = write_patiently(&pair.master, 3.0);
     assert!(reply.all_written() && !reply.replicated(), "it is not on the Standby's disk: {reply:?}");
     assert!(!pair.master.status().failover_ready);
 
@@ -83,7 +85,8 @@ fn an_acknowledgement_at_a_node_whose_disk_hangs_is_answered_and_made_once() {
     let alarm = format!("{}/H", COUNTERS[0]);
     let raised = pair.both_show(&alarm, "Active,Unacked");
     between.hang_disk("master");
-    let reply = pair.master.ack(&raised, "seen", Some("ack-1"));
+    let body = json!({"comment": "seen", "operationId": "ack-1"});
+    let reply = post_patiently(&pair.master, &format!("/api/v1/alarms/{}/ack", text(&raised, "eventId")), &body);
     assert!(answers_honestly(&reply), "{reply:?}");
     pair.backup.wait("it was handed Running", TIMEOUT, Status::is_running);
     let again = pair.backup.ack(&raised, "seen", Some("ack-1"));
@@ -94,6 +97,18 @@ fn an_acknowledgement_at_a_node_whose_disk_hangs_is_answered_and_made_once() {
     let made = journal.iter().filter(|row| row["eventId"] == raised["eventId"] && text(row, "kind") == "Acknowledged");
     assert_eq!(made.count(), 1, "{journal:#?}");
     pair.verify(Overlap::AtMostMs(100));
+}
+
+/// A retained tag.
+#[track_caller]
+fn write_patiently(node: &Node, value: f64) -> Reply {
+    post_patiently(node, "/api/v1/tagValues", &json!([{"key": SETPOINT, "value": value}]))
+}
+
+/// A node takes five seconds to give up its disk.
+#[track_caller]
+fn post_patiently(node: &Node, path: &str, body: &Value) -> Reply {
+    node.client(TIMEOUT).post(path, &[], body)
 }
 
 /// Done, or a reason to ask again: never nothing.
