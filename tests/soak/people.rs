@@ -197,7 +197,7 @@ impl People {
 
     /// Whether this machine stood still in that time, or shortly before.
     pub fn stood_still(&self, from: Instant, to: Instant) -> bool {
-        let shortly_before = from - Duration::from_secs(1);
+        let shortly_before = from.checked_sub(Duration::from_secs(1)).unwrap_or(from);
         self.still.lock().unwrap().iter().any(|(began, ended)| *began <= to && *ended >= shortly_before)
     }
 
