@@ -143,7 +143,7 @@ impl Replicator {
     /// This node leads now: it takes its own changes that its last leader did not have.
     pub(super) fn unite_own(&mut self, table: &mut TagTable, now: Now) {
         let own = std::mem::take(&mut self.divergent);
-        self.parted = false;
+        // Whoever ran meanwhile still was not told which operations are done: it stays parted.
         let items: Vec<_> = own.iter().filter_map(|change| named(table, change)).collect();
         self.unite(table, items, self.divergent_fork, now);
         self.unite_held(table, now);

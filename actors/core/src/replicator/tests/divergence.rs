@@ -293,6 +293,25 @@ fn an_operation_of_the_side_that_gave_way_is_not_done_again() {
     }
 }
 
+/// Found by the drawn runs of `random.rs`.
+#[test]
+fn an_operation_is_not_done_again_although_its_node_led_before_it_could_tell() {
+    let mut pair = apart();
+    operation(&mut pair, "op");
+    at(&mut pair, B, "a", 20, 60_000);
+    meet(&mut pair);
+    pair.deliver_all(A);
+    pair.deliver_all(B);
+    assert!(hand_overs(&pair, A) > 0, "what only it has is on its way");
+    pair.cut();
+    pair.lead(A);
+    meet(&mut pair);
+    pair.settle();
+    pair.assert_in_sync(A);
+    repeat(&mut pair, B, "op");
+    repeat(&mut pair, A, "op");
+}
+
 #[test]
 fn an_operation_keeps_its_age() {
     let mut pair = apart();
