@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::recovery::{GUARD_PERIOD_MS, Recovery};
-use super::{Arbiter, Peer, Running, State, Taking};
+use super::{Arbiter, Offered, Peer, Running, State, Taking};
 use crate::protocol::Report;
 use crate::types::Millis;
 
@@ -55,7 +55,7 @@ impl Arbiter {
         let left = |due: Millis| due.since(now);
         let longest = settings.failover_time_ms.saturating_add(settings.connection_wait_time_ms);
         let age = |since: Millis| now.since(since).min(longest);
-        self.fingerprint_of_state(state, now, into);
+        Self::fingerprint_of_state(state, now, into);
         (lineage, reserved, max_counter, tenure, tags, following).hash(into);
         if let Some(Peer { greeting, report }) = peer {
             (greeting.boot, greeting.recovery).hash(into);
@@ -68,7 +68,7 @@ impl Arbiter {
         if let Some(report) = last_report {
             fingerprint_of_report(report, into);
         }
-        offer.as_ref().map(|offer| offer.fingerprint()).hash(into);
+        offer.as_ref().map(Offered::fingerprint).hash(into);
         let Recovery { just_started, asked, next_try, refusals, suspended } = recovery;
         (just_started, asked, next_try.map(left), refusals, suspended.is_some()).hash(into);
         for granted in recoveries_granted {
@@ -83,13 +83,13 @@ impl Arbiter {
         (next_ticket, stores, shown.status).hash(into);
     }
 
-    fn fingerprint_of_state(&self, state: &State, now: Millis, into: &mut impl Hasher) {
+    fn fingerprint_of_state(state: &State, now: Millis, into: &mut impl Hasher) {
         std::mem::discriminant(state).hash(into);
         match state {
             State::Idle | State::Standby | State::Faulted | State::Stopped => {}
             State::Starting { deadline, gathering } => (deadline.since(now), gathering).hash(into),
             State::Taking(Taking { ticket, lineage, tenure, reason: _, offer, runs }) => {
-                (ticket, lineage, tenure, offer.as_ref().map(|offer| offer.fingerprint()), runs).hash(into);
+                (ticket, lineage, tenure, offer.as_ref().map(Offered::fingerprint), runs).hash(into);
             }
             State::Running(Running { fenced_until, awaiting_loser, quiesced, next: (tenure, _) }) => {
                 (fenced_until.map(|until| until.since(now)), awaiting_loser, quiesced, tenure).hash(into);
