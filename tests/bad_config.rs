@@ -276,7 +276,7 @@ fn cases() -> Vec<(&'static str, Case)> {
 
 /// More unknown keys than are told.
 fn many_keys() -> String {
-    (0..30).map(|key| format!("k{key:02} = 1\n")).collect()
+    (0..30).map(|key| format!("k{key:02} = 1")).collect::<Vec<_>>().join("\n")
 }
 
 fn replay(lines: &str) -> String {

@@ -191,7 +191,7 @@ impl Run {
 
     /// What a follower has done apart is on its way to the leader, which may do it once more until it comes.
     fn divergent_under_way(&self) -> bool {
-        let mut under_way = self.pair.nodes.iter().flat_map(|node| node.messages_under_way());
+        let mut under_way = self.pair.nodes.iter().flat_map(Node::messages_under_way);
         under_way.any(|message| matches!(message, Bulk::Divergent { .. }))
     }
 
