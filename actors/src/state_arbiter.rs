@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 /// Numbers of switch orders start here, those of the arbiter's own requests below.
 const FIRST_ORDER: u64 = 1 << 32;
+/// A deadline that passed while this node stood still is looked at again after this time.
+const STOOD_STILL_MS: u64 = 20;
 
 /// Shell around [`hotpair_core::arbiter`].
 pub struct StateArbiter {
@@ -70,7 +72,13 @@ impl StateArbiter {
             if this.armed == Some(deadline) {
                 this.armed = None;
             }
-            this.hear(Input::Tick, ctx);
+            let now = this.shared.clock.now();
+            if this.shared.gate.is_fresh(now) {
+                this.hear(Input::Tick, ctx);
+            } else {
+                // This node stood still. Its heartbeat says so before any deadline counts.
+                this.arm(Some(now.plus(STOOD_STILL_MS)), ctx);
+            }
         });
     }
 

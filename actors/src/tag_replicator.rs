@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Supervised};
 use hotpair_core::alarm_replication::AlarmInput;
 use hotpair_core::arbiter::Input;
-use hotpair_core::protocol::{WriteOutcome, WriteRefusal};
+use hotpair_core::protocol::{Control, WriteOutcome, WriteRefusal};
 use hotpair_core::replicator::{TagEffect, TagInput, WriteOrder};
 use hotpair_core::route::{alarms_hear, quiesced};
 use hotpair_core::types::Millis;
@@ -148,10 +148,23 @@ impl TagReplicator {
         }
     }
 
-    /// A node that was stopped finds out here, before its heartbeat has noticed.
-    fn stood_still(&self) -> bool {
-        !self.shared.gate.is_fresh(self.shared.clock.now())
+    /// A node that was stopped finds out here, before its heartbeat has noticed. One that is not to lead any more, or not
+    /// for the moment, keeps writes until it knows who runs.
+    fn must_not_write(&mut self, ctx: &mut Context<Self>) -> bool {
+        let now = self.shared.clock.now();
+        if !self.shared.gate.is_fresh(now) {
+            return true;
+        }
+        if !self.shared.gate.is_open(now) && self.shared.replicator.lock().is_leading() {
+            // The arbiter closed the gate, or the heartbeat for it, and its word is still on the way.
+            self.hear(TagInput::Quiesce, ctx);
+        }
+        false
     }
+}
+
+fn stood_still() -> WriteRefusal {
+    WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into())
 }
 
 /// Told by the disk's thread.
@@ -189,6 +202,13 @@ impl Handler<TagsHappened> for TagReplicator {
         if matches!(input, TagInput::LinkDown) {
             self.close_lane("the link is lost", ctx);
         }
+        if let TagInput::Forward(forward) = &input
+            && self.must_not_write(ctx)
+        {
+            let outcome = WriteOutcome::Refused(stood_still());
+            let answer = Control::Forwarded { id: forward.id, outcome };
+            return self.shared.link.send(Some(self.link), answer);
+        }
         self.hear(input, ctx);
     }
 }
@@ -205,14 +225,9 @@ impl Handler<Write> for TagReplicator {
     type Result = ();
 
     fn handle(&mut self, Write { items, operation, reply }: Write, ctx: &mut Self::Context) {
-        if self.stood_still() {
-            let refusal = WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into());
-            let _ = reply.send(WriteOutcome::Refused(refusal));
+        if self.must_not_write(ctx) {
+            let _ = reply.send(WriteOutcome::Refused(stood_still()));
             return;
-        }
-        if !self.shared.gate.is_open(self.shared.clock.now()) && self.shared.replicator.lock().is_leading() {
-            // The arbiter closed the gate, or the heartbeat for it, and its word is still on the way.
-            self.hear(TagInput::Quiesce, ctx);
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;

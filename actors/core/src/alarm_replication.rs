@@ -33,6 +33,7 @@ use crate::alarms::{
 use crate::arbiter::{Input, Leader};
 use crate::catalog::TagId;
 use crate::lineage::Lineage;
+use crate::mutant::{self, Mutant};
 use crate::protocol::Control;
 use crate::replicator::Now;
 use crate::tags::TagTable;
@@ -399,7 +400,7 @@ impl AlarmReplication {
     }
 
     fn judge(&mut self, table: &mut AlarmTable, samples: &[(TagId, Sample)], now: Now) {
-        if self.role != Role::Leading || self.is_blocked() {
+        if self.role != Role::Leading && !mutant::on(Mutant::StandbyJudges) || self.is_blocked() {
             return;
         }
         let mut changes = std::mem::take(&mut self.changes);

@@ -24,6 +24,7 @@ pub use view::{PeerShown, View};
 
 use crate::authority::Authority;
 use crate::lineage::{Fork, Lineage};
+use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, Hold, Report, Tenure};
 use crate::types::{Epoch, Millis, Mode, NodeId, RecoveryMode, Seq, Status};
 use recovery::Recovery;
@@ -281,12 +282,15 @@ impl Arbiter {
 
     /// Starts a tenure: at once when its counter is reserved on disk, else when it is stored.
     fn take(&mut self, tenure: Tenure, reason: impl Into<String>, fork_at: Seq, offer: Option<Offered>) {
-        let epoch = Epoch { counter: self.max_counter + 1, node: self.settings.node };
+        let seen = if mutant::on(Mutant::EpochAboveOwnOnly) { self.epoch().counter } else { self.max_counter };
+        let epoch = Epoch { counter: seen + 1, node: self.settings.node };
         self.max_counter = epoch.counter;
-        let lineage = self.lineage.promoted(Fork { epoch, at: fork_at });
+        let fork = Fork { epoch, at: fork_at };
+        let forgets = mutant::on(Mutant::ForksForgotten);
+        let lineage = if forgets { Lineage::new(vec![fork]) } else { self.lineage.promoted(fork) };
         let taking =
             Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer, runs: self.is_running() };
-        let reserved = epoch.counter <= self.reserved;
+        let reserved = epoch.counter <= self.reserved || mutant::on(Mutant::PromotionBeforeStore);
         self.store(taking.lineage.clone());
         if reserved {
             self.run(taking);
@@ -338,6 +342,9 @@ impl Arbiter {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.stores.push_back((ticket, self.max_counter + 1));
+        if mutant::on(Mutant::ReservedBeforeStored) {
+            self.reserved = self.max_counter + 1;
+        }
         self.effects.push(Effect::Store {
             ticket,
             lineage,

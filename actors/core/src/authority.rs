@@ -3,6 +3,7 @@
 //! The default arbitration, *availability*, has no third opinion: a node may run when its peer seems gone. A witness
 //! that grants leases answers the same questions.
 
+use crate::mutant::{self, Mutant};
 use crate::types::Millis;
 
 /// What is known of the peer when a node asks whether it may take Running.
@@ -46,10 +47,13 @@ impl Authority for Availability {
     fn may_take(&self, peer: PeerLife, now: Millis) -> Verdict {
         match peer {
             PeerLife::Agrees => Verdict::Now,
-            PeerLife::Dead if self.fast_failover => Verdict::Now,
+            PeerLife::Dead if self.fast_failover || mutant::on(Mutant::ProofAlthoughSlow) => Verdict::Now,
             PeerLife::Dead | PeerLife::Silent(_, None) => Verdict::Wait,
             PeerLife::Silent(last_sign, Some(_)) => {
                 let due = last_sign.plus(self.failover_time_ms);
+                if mutant::on(Mutant::TakeoverWithoutFailoverTime) {
+                    return Verdict::Now;
+                }
                 if now >= due { Verdict::Now } else { Verdict::NotBefore(due) }
             }
         }

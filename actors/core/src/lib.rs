@@ -15,6 +15,7 @@ pub mod greeting;
 pub mod invariants;
 pub mod license;
 pub mod lineage;
+pub mod mutant;
 pub mod operations;
 pub mod protocol;
 pub mod quality;

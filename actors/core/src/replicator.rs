@@ -22,6 +22,7 @@ use crate::arbiter::{Input, Leader, TagFacts};
 use crate::bulk::{Bulk, encode};
 use crate::catalog::TagId;
 use crate::lineage::Lineage;
+use crate::mutant::{self, Mutant};
 use crate::operations::Operations;
 use crate::protocol::Control;
 use crate::tags::{Divergent, Partial, TagTable};
@@ -269,6 +270,9 @@ impl Replicator {
         self.restored_to = 0;
         self.end_feeding(table);
         self.role = Role::Leading;
+        if mutant::on(Mutant::OperationsForgotten) {
+            self.operations = Operations::default();
+        }
         self.unite_own(table, now);
         // United values of sources are last usable too.
         table.begin_tenure();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{AlarmEffect, AlarmItem, AlarmReplication, ReadFor, Role};
 use crate::alarms::{Absorption, AlarmEntry, AlarmTable};
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::tags::TagTable;
 use crate::types::{Epoch, Millis};
@@ -36,7 +37,7 @@ impl Absorbing {
 impl AlarmReplication {
     /// Begins with what is held and not included, if there is anything. What comes later is found at its end.
     pub(super) fn absorb_rest(&mut self) {
-        if self.absorbing.is_some() || self.role == Role::Standby {
+        if self.absorbing.is_some() || self.role == Role::Standby || mutant::on(Mutant::NothingAbsorbed) {
             return;
         }
         let included = |origin| self.included.get(origin).copied().unwrap_or(0);

@@ -8,6 +8,7 @@ use super::frames::{
 use super::tail::MAX_SKIPPED;
 use super::{AlarmEffect, AlarmReplication, Role, Tail};
 use crate::alarms::{AlarmTable, Positions};
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
@@ -188,7 +189,11 @@ impl AlarmReplication {
                 .chunks(POSITIONS_PER_FRAME)
                 .map(|included| AlarmFrame::Included { sync, included: included.to_vec() }),
         );
-        let shelves: Vec<_> = table.shelves().map(|shelf| shelf.to_portable(now)).collect();
+        let shelves: Vec<_> = table
+            .shelves()
+            .filter(|_| !mutant::on(Mutant::ShelvesNotSent))
+            .map(|shelf| shelf.to_portable(now))
+            .collect();
         frames.extend(
             shelves
                 .chunks(64.min(ITEMS_PER_FRAME))

@@ -7,6 +7,7 @@ use super::frames::{AlarmFrame, AlarmItem, POSITIONS_PER_FRAME};
 use super::{AlarmEffect, AlarmReplication, Role, Tail};
 use crate::alarms::{AlarmKey, AlarmState, AlarmTable, MAX_SHELVINGS, PortableShelf, PortableState, Positions, Shelf};
 use crate::arbiter::Leader;
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
@@ -238,7 +239,9 @@ impl AlarmReplication {
                     }
                     table.apply(&entry, now.mono);
                     self.entries_total += 1;
-                    self.operations.remember(&entry, now.mono);
+                    if !mutant::on(Mutant::AckIdsForgotten) {
+                        self.operations.remember(&entry, now.mono);
+                    }
                     let included = self.included.entry(entry.origin).or_default();
                     *included = entry.position.max(*included);
                     if left_out {
@@ -284,7 +287,7 @@ impl AlarmReplication {
             return;
         };
         while let Some(&(item, made)) = following.storing.front()
-            && made <= done
+            && (made <= done || mutant::on(Mutant::AlarmStoredIsApplied))
         {
             following.stored = following.stored.max(item);
             following.storing.pop_front();

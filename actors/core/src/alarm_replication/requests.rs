@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::operations::Found;
 use super::{AlarmEffect, AlarmReplication, Role};
 use crate::alarms::{AlarmRequest, AlarmResult, AlarmTable};
+use crate::mutant::{self, Mutant};
 use crate::protocol::{AlarmForward, AlarmOutcome, Control, WriteRefusal};
 use crate::replicator::Now;
 use crate::types::Millis;
@@ -142,13 +143,14 @@ impl AlarmReplication {
             pending.deadline = LATE;
         }
         while let Some(pending) = self.requests.pending.front() {
-            if pending.made > self.storing.done() {
+            if pending.made > self.storing.done() && !mutant::on(Mutant::AckBeforeDisk) {
                 break;
             }
             let expired = pending.deadline == LATE;
             // A later sync began with it.
             let item = pending.item.filter(|(of, _)| Some(*of) == present).map_or(0, |(_, item)| item);
-            let replicated = live && at_peer.is_some_and(|stored| item <= stored);
+            let replicated =
+                live && (at_peer.is_some_and(|stored| item <= stored) || mutant::on(Mutant::AckBeforePeer));
             if live && pending.item.is_some() && !replicated && !expired {
                 break;
             }

@@ -7,6 +7,7 @@ use super::{AlarmEffect, AlarmReplication};
 use crate::alarms::{
     AlarmEntry, AlarmKey, AlarmState, AlarmTable, JournalBatch, PortableShelf, PortableState, Positions,
 };
+use crate::mutant::{self, Mutant};
 use crate::types::{Epoch, Millis};
 
 /// A disk that failed is tried again after this time.
@@ -139,7 +140,9 @@ impl AlarmReplication {
             gathered.shelves = Some(table.shelves().map(|shelf| shelf.to_portable(now)).collect());
         } else {
             let key = entry.alarm_key();
-            if let Some(state) = table.list().find(key).and_then(|id| table.state(id)) {
+            if let Some(state) = table.list().find(key).and_then(|id| table.state(id))
+                && !mutant::on(Mutant::StatesNotStored)
+            {
                 gathered.states.insert(key, stored_form(state, now));
             }
         }

@@ -8,6 +8,7 @@ use super::frames::{AlarmFrame, FRAME_BYTES, size_of_entry};
 use super::storing::MAX_UNSTORED;
 use super::{AlarmEffect, AlarmReplication, ReadFor, Role};
 use crate::alarms::{AlarmEntry, AlarmTable, Positions};
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::types::{Epoch, Millis};
 
@@ -95,7 +96,8 @@ impl AlarmReplication {
                 return;
             }
             tail.read_again_at = None;
-            let Some(log) = tail.logs.front_mut() else {
+            let early = mutant::on(Mutant::AlarmSyncOneChunkEarly) && tail.logs.len() == 1;
+            let Some(log) = tail.logs.front_mut().filter(|_| !early) else {
                 tail.ended = true;
                 let sync = tail.sync;
                 if self.feeding.is_some() {
@@ -213,7 +215,10 @@ impl AlarmReplication {
         room(&self.held) && room(&self.included)
     }
 
-    fn take_entries(&mut self, origin: Epoch, after: u64, entries: Vec<AlarmEntry>, now: Now) {
+    fn take_entries(&mut self, origin: Epoch, after: u64, mut entries: Vec<AlarmEntry>, now: Now) {
+        if mutant::on(Mutant::UnionByTime) {
+            entries.sort_by_key(|entry| entry.time);
+        }
         let held = self.held.get(&origin).copied().unwrap_or(0);
         if after > held {
             self.held.insert(origin, after);

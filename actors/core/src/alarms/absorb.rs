@@ -15,6 +15,7 @@ use super::pen::Pen;
 use super::state::{AlarmState, Occurrence};
 use super::table::AlarmTable;
 use crate::catalog::TagId;
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::types::{Epoch, NodeId, UnixMillis};
 use crate::value::Sample;
@@ -183,7 +184,7 @@ fn absorb_alarm(desk: &mut Desk<'_>, id: AlarmId, events: &BTreeMap<EventId, Oth
     let number = before.number;
     state.number = number.max(last.number);
     if let Some(live) = &mut state.live {
-        if !live.acked {
+        if !live.acked && !mutant::on(Mutant::AcksNotAbsorbed) {
             if let Some(ack) = events.get(&live.event).and_then(|other| other.ack.as_ref()) {
                 live.acked = true;
                 live.ack_time = Some(ack.time);

@@ -14,13 +14,14 @@ pub(super) use desk::{Desk, Said};
 use timers::{Timer, Timers};
 
 use super::AlarmKey;
-use super::definition::{AlarmCondition, AlarmDef, AlarmId, SystemAlarm, Watched};
+use super::definition::{AlarmCondition, AlarmDef, AlarmId, AlarmList, SystemAlarm, Watched};
 use super::entry::AlarmEntry;
 use super::judge::{Reference, Trust, Verdict, arms, judge, trust};
 use super::pen::Pen;
 use super::state::{Occurrence, Pending, PendingKind};
 use super::table::AlarmTable;
 use crate::catalog::TagId;
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 use crate::types::{Millis, UnixMillis};
 use crate::value::{Sample, Value};
@@ -80,6 +81,9 @@ impl AlarmEngine {
         let mut desk = Desk { table, pen, now, out };
         self.timers.clear();
         for id in desk.table.states().filter_map(|(key, _)| list.find(key)).collect::<Vec<_>>() {
+            if mutant::on(Mutant::DelaysRestart) || mutant::on(Mutant::RaisedAtTakeover) {
+                mistakes(&mut desk, &list, id);
+            }
             self.follow(&desk, id);
         }
         for path in desk.table.shelves().map(|shelf| shelf.path.clone()).collect::<Vec<_>>() {
@@ -305,6 +309,21 @@ impl AlarmEngine {
             desk.acknowledge(id, Said::by_rule(desk.pen.node, &text));
             self.follow(desk, id);
         }
+    }
+}
+
+/// What could be done wrong with an alarm at a takeover.
+fn mistakes(desk: &mut Desk<'_>, list: &AlarmList, id: AlarmId) {
+    let (Some(def), Some(state)) = (list.get(id), desk.table.state(id).cloned()) else { return };
+    if mutant::on(Mutant::DelaysRestart)
+        && let Some(pending) = state.pending
+    {
+        let until = desk.now.mono.plus(delay(def, pending.kind));
+        desk.set_pending(id, Some(Pending { until, ..pending }));
+    } else if mutant::on(Mutant::RaisedAtTakeover)
+        && let Some(live) = state.live.filter(|live| live.active)
+    {
+        desk.raise(id, def, live.active_time, live.value);
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::definition::{AckMode, AlarmKey, AlarmKind, AlarmPriority};
+use crate::mutant::{self, Mutant};
 use crate::protocol::OperationId;
 use crate::types::{Epoch, NodeId, UnixMillis};
 use crate::value::Value;
@@ -32,6 +33,9 @@ impl EventId {
         hasher.update(&alarm.0.to_le_bytes());
         hasher.update(&number.to_le_bytes());
         hasher.update(&active_time.0.to_le_bytes());
+        if mutant::on(Mutant::EventIdRandom) {
+            hasher.update(&mutant::drawn().to_le_bytes());
+        }
         Self(hasher.digest128())
     }
 

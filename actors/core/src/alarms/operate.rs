@@ -8,6 +8,7 @@ use super::engine::{AlarmChange, AlarmEngine, Desk, Said};
 use super::entry::{EventId, MAX_COMMENT_BYTES, MAX_OPERATOR_BYTES};
 use super::pen::Pen;
 use super::table::{AlarmTable, MAX_SHELF_PATH_BYTES, MAX_SHELVINGS};
+use crate::mutant::{self, Mutant};
 use crate::replicator::Now;
 
 impl AlarmEngine {
@@ -44,7 +45,11 @@ impl AlarmEngine {
     }
 
     fn acknowledge(&mut self, desk: &mut Desk<'_>, event: EventId, said: Said) -> Result<(), AlarmResult> {
-        let Some(id) = desk.table.find_event(event) else {
+        let mut found = desk.table.find_event(event);
+        if mutant::on(Mutant::AckMovesOn) && found.is_none() {
+            found = desk.table.live().next().map(|(id, _)| id);
+        }
+        let Some(id) = found else {
             let known = desk.table.has_ended(event);
             return Err(if known {
                 AlarmResult::BadConditionBranchAlreadyAcked
@@ -53,7 +58,7 @@ impl AlarmEngine {
             });
         };
         let live = desk.table.state(id).and_then(|state| state.live.as_ref());
-        if live.is_none_or(|live| live.acked) {
+        if live.is_none_or(|live| live.acked && !mutant::on(Mutant::AcknowledgedTwice)) {
             return Err(AlarmResult::BadConditionBranchAlreadyAcked);
         }
         let wants_comment = desk.table.list().get(id).is_some_and(|def| def.ack_mode == AckMode::ManualWithComment);

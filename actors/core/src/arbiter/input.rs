@@ -50,7 +50,7 @@ impl Arbiter {
             Input::Shutdown { reason } => {
                 self.stopping.get_or_insert(reason);
             }
-            Input::Tick => {}
+            Input::Tick => self.end_fence(now),
         }
     }
 

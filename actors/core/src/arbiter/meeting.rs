@@ -1,6 +1,7 @@
 //! What follows when two nodes see each other: decided anew after each input, from both nodes' states.
 
-use super::{Arbiter, Effect, Leader, Running, State, TagFacts, Tenure};
+use super::{Arbiter, Effect, Leader, Running, State, TagFacts, Taking, Tenure};
+use crate::mutant::{self, Mutant};
 use crate::protocol::Report;
 use crate::types::{Epoch, Millis, Mode, RecoveryMode, Seq, Status};
 
@@ -13,13 +14,16 @@ impl Arbiter {
             State::Standby | State::Faulted => self.stand_by_with(&peer, now),
             State::Running(_) => self.run_with(&peer, now),
             State::Ceding(_) => self.cede_with(&peer, now),
+            State::Taking(taking) if taking.offer.is_none() && !taking.runs => self.take_beside(&peer, now),
             State::Idle | State::Taking(_) | State::Stopped => {}
         }
     }
 
     /// This node starts and its peer is there.
     fn start_with(&mut self, peer: &Report, now: Millis) {
-        if peer.status == Status::Running {
+        if peer.status == Status::Running
+            && !(mutant::on(Mutant::StartsBesideRunning) && self.settings.mode == Mode::Master)
+        {
             self.stand_by("the peer is Running");
             self.recovery.just_started = self.settings.mode == Mode::Master;
             return self.stand_by_with(peer, now);
@@ -28,7 +32,10 @@ impl Arbiter {
             return self.stand_by("connected to the Master");
         }
         let gathering = matches!(self.state, State::Starting { gathering: true, .. });
-        if self.has_less_than(peer) && !(gathering && self.tags.in_sync) {
+        if self.has_less_than(peer)
+            && !(gathering && self.tags.in_sync)
+            && !mutant::on(Mutant::StartsWithoutFresherData)
+        {
             self.follow(peer);
             if let State::Starting { gathering, .. } = &mut self.state {
                 *gathering = true;
@@ -37,6 +44,19 @@ impl Arbiter {
             let reason = if gathering { "took the Backup's data first" } else { "the Backup is connected" };
             self.take(Tenure::Start, reason, self.tags.applied, None);
         }
+    }
+
+    /// While its epoch was being stored this node met a peer that runs: what it was to run for is over.
+    fn take_beside(&mut self, peer: &Report, now: Millis) {
+        if peer.status != Status::Running || peer.switching != 0 {
+            return;
+        }
+        let starts = matches!(&self.state, State::Taking(Taking { tenure: Tenure::Start, .. }));
+        self.recovery.just_started |= starts && self.settings.mode == Mode::Master;
+        self.stand_by("the peer is Running");
+        // The tenure that is on its way to the disk never began: this lineage is the last word.
+        self.store(self.lineage.clone());
+        self.stand_by_with(peer, now);
     }
 
     fn stand_by_with(&mut self, peer: &Report, now: Millis) {
@@ -84,15 +104,25 @@ impl Arbiter {
                 return self.stand_by("it was stopped, and the peer took over");
             }
             if !self.stays_of_two(peer) {
+                if mutant::on(Mutant::LoserStays) {
+                    return;
+                }
                 return self.cede_to_the_other("two nodes were Running and the other one stays", now);
             }
             if !awaiting {
                 self.dual_running = Some((now, self.running_ms(now).min(peer.running_ms)));
+                if mutant::on(Mutant::WinnerDoesNotWait) {
+                    return self.take(Tenure::DualRunning, "two nodes were Running", self.tags.applied, None);
+                }
                 self.quiesce_for(Tenure::DualRunning, "two nodes were Running and this one stays");
             }
         } else if awaiting {
             if running.quiesced {
                 let (tenure, reason) = running.next;
+                if mutant::on(Mutant::WinnerKeepsEpoch) {
+                    self.state = State::Running(Running::default());
+                    return self.effects.push(Effect::Resume);
+                }
                 self.take(tenure, reason, self.tags.applied, None);
             }
         } else if !fenced && quiet && self.fault.is_none() && self.outranked {
@@ -113,7 +143,8 @@ impl Arbiter {
             RecoveryMode::Automatic => self.settings.mode == Mode::Master,
             RecoveryMode::Manual => {
                 let (mine, theirs) = (self.epoch().counter, peer.lineage.epoch().counter);
-                mine > theirs || (mine == theirs && self.settings.mode == Mode::Backup)
+                let stays = if mutant::on(Mutant::EqualEpochsToMaster) { Mode::Master } else { Mode::Backup };
+                mine > theirs || (mine == theirs && self.settings.mode == stays)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Automatic recovery: a returned Master takes the Backup's data, then asks for a Switch.
 
 use super::{Arbiter, Effect, State};
+use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, SwitchRequest, Tenure};
 use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
 
@@ -70,7 +71,8 @@ impl Arbiter {
             && peer.status == Status::Running
             && peer.switching == 0
             && (self.recovery.just_started || matches!(peer.tenure, Tenure::Failover | Tenure::Start));
-        if !due || self.offer.is_some() || self.held(now) || !self.tags.in_sync || !self.faults().is_empty() {
+        let in_sync = self.tags.in_sync || mutant::on(Mutant::RecoveryBeforeSync);
+        if !due || self.offer.is_some() || self.held(now) || !in_sync || !self.faults().is_empty() {
             return;
         }
         if self.recovery.next_try.is_some_and(|at| now < at) {
@@ -98,7 +100,7 @@ impl Arbiter {
         while self.recoveries_granted.front().is_some_and(|&at| now.since(at) >= GUARD_PERIOD_MS) {
             self.recoveries_granted.pop_front();
         }
-        if self.recoveries_granted.len() >= GUARD_RECOVERIES {
+        if self.recoveries_granted.len() >= GUARD_RECOVERIES && !mutant::on(Mutant::RecoveryUnguarded) {
             let reason = format!(
                 "the Master recovered {GUARD_RECOVERIES} times in {} minutes: it stays Standby until somebody presses Switch",
                 GUARD_PERIOD_MS / 60_000

@@ -2,6 +2,7 @@
 
 use super::switch::{Origin, Wish};
 use super::{Arbiter, Effect, Running, State};
+use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, Tenure};
 use crate::types::{Millis, Status};
 
@@ -33,7 +34,9 @@ impl Arbiter {
         let Some(reason) = self.stopping.clone() else { return self.consider_fault(now) };
         match &self.state {
             State::Running(Running { awaiting_loser: false, fenced_until: None, .. })
-                if !self.stop_switch_tried && self.switch_refusal().is_none() =>
+                if !self.stop_switch_tried
+                    && self.switch_refusal().is_none()
+                    && !mutant::on(Mutant::StopWithoutSwitch) =>
             {
                 self.stop_switch_tried = true;
                 self.begin_switch(

@@ -10,6 +10,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::{Arbiter, Effect, Running, State, SwitchOrder};
+use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, Report, SwitchRequest, Tenure};
 use crate::types::{Epoch, Millis, NodeId, Seq, Status};
 
@@ -158,8 +159,10 @@ impl Arbiter {
         };
         match faults.first() {
             Some(fault) => Some(format!("the Standby node cannot run: {fault}")),
-            None if !in_sync => Some("the Standby node is not in sync".into()),
-            None => None,
+            None if !in_sync && !mutant::on(Mutant::RecoveryBeforeSync) && !mutant::on(Mutant::ReadyWithoutSync) => {
+                Some("the Standby node is not in sync".into())
+            }
+            _ => None,
         }
     }
 
@@ -296,6 +299,7 @@ impl Arbiter {
     pub(super) fn offered(&mut self, switch: u64, epoch: Epoch, last: Seq, tenure: Tenure, wish: Wish) {
         let follows = self.following.as_ref().is_some_and(|leader| leader.lineage.epoch() == epoch);
         let refused = match &self.state {
+            State::Standby if mutant::on(Mutant::RecoveryBeforeSync) => None,
             State::Standby if !follows || !self.tags.in_sync => Some("this node is not in sync".to_owned()),
             State::Standby => self.faults().into_iter().next(),
             _ => Some(format!("this node is {}", self.status())),
@@ -311,7 +315,7 @@ impl Arbiter {
     /// Takes an offer once everything is applied; ends orders and cessions that took too long.
     pub(super) fn consider_waiting_orders(&mut self, now: Millis) {
         if let (State::Standby, Some(offer)) = (&self.state, &self.offer)
-            && self.tags.applied >= offer.last
+            && (self.tags.applied >= offer.last || mutant::on(Mutant::SwitchDoesNotDrain))
         {
             let offer = offer.clone();
             self.take(offer.tenure, offer.wish.reason.clone(), self.tags.applied, Some(offer));
@@ -340,6 +344,9 @@ impl Arbiter {
         match (&ceding.kind, ceding.phase) {
             (Kind::Switch { .. }, Phase::Quiescing) => {
                 self.back_to_running("the switch took too long: this node's own work did not stop in time");
+            }
+            (Kind::Switch { .. }, _) if mutant::on(Mutant::AbortUnconfirmed) => {
+                self.back_to_running("the switch took too long");
             }
             (Kind::Switch { .. }, _) => {
                 ceding.phase = Phase::Aborting;
@@ -394,6 +401,10 @@ impl Arbiter {
         self.shown.ceded(tenure, wish.user);
         self.end_switch(Ok(()));
         self.stand_by(wish.reason);
+        if mutant::on(Mutant::OldNodeLeadsOn) {
+            self.effects.retain(|effect| !matches!(effect, Effect::StandBy));
+            self.effects.push(Effect::Resume);
+        }
     }
 
     /// At the Standby node: the offer is withdrawn.
@@ -403,13 +414,17 @@ impl Arbiter {
             let epoch = self.epoch();
             return self.effects.push(Effect::Send(Control::Taken { switch, epoch }));
         }
-        if let State::Taking(taking) = &self.state
+        if mutant::on(Mutant::AbortedOfferTaken) {
+            // It says so, and takes it.
+        } else if let State::Taking(taking) = &self.state
             && taking.offer.as_ref().is_some_and(|offer| offer.switch == switch)
         {
             self.state = State::Standby;
             self.store(self.lineage.clone());
         }
-        self.offer = None;
+        if !mutant::on(Mutant::AbortedOfferTaken) {
+            self.offer = None;
+        }
         self.effects.push(Effect::Send(Control::AbortConfirmed { switch, reason: String::new() }));
     }
 
@@ -435,9 +450,16 @@ impl Arbiter {
     }
 
     pub(super) fn back_to_running(&mut self, reason: &str) {
+        self.end_quiescing(reason);
+        if !mutant::on(Mutant::AbortDoesNotResume) {
+            self.effects.push(Effect::Resume);
+        }
+    }
+
+    /// Running as before, but that no writes are taken yet.
+    pub(super) fn end_quiescing(&mut self, reason: &str) {
         self.end_switch(Err(if reason.is_empty() { "the switch was aborted".into() } else { reason.to_owned() }));
         self.state = State::Running(Running::default());
-        self.effects.push(Effect::Resume);
     }
 
     /// The peer is gone: the cession ends in a takeover.

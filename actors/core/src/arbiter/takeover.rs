@@ -2,12 +2,12 @@
 
 use super::{Arbiter, Effect, Running, State, Tenure};
 use crate::authority::{PeerLife, Verdict};
+use crate::mutant::{self, Mutant};
 use crate::types::{Millis, Mode, Status};
 
 impl Arbiter {
     /// Takes over if nobody else can run and the authority allows it.
     pub(super) fn consider_taking_over(&mut self, now: Millis) {
-        self.end_fence(now);
         if self.stopping.is_some() || now < self.refused_until {
             return;
         }
@@ -20,7 +20,7 @@ impl Arbiter {
         let life =
             self.peer_life().into_iter().flatten().find(|&life| self.authority.may_take(life, now) == Verdict::Now);
         if let Some(life) = life
-            && !self.held(now)
+            && (!self.held(now) || mutant::on(Mutant::HoldIgnored))
         {
             self.take_over(life);
         }
@@ -120,16 +120,23 @@ impl Arbiter {
             return;
         }
         if matches!(&self.state, State::Ceding(ceding) if !ceding.has_offered()) {
-            self.back_to_running("this node was stopped in the middle of the switch");
+            // It takes writes again when it knows who runs.
+            self.end_quiescing("this node was stopped in the middle of the switch");
+        }
+        if mutant::on(Mutant::NoFence) {
+            return;
         }
         if let State::Running(running) = &mut self.state {
-            running.fenced_until = Some(now.plus(self.settings.failover_time_ms));
+            let fence = if mutant::on(Mutant::FenceTooShort) { 1 } else { self.settings.failover_time_ms };
+            running.fenced_until = Some(now.plus(fence));
             self.effects.push(Effect::Quiesce);
             self.shown.because(format!("this node was stopped for {for_ms} ms; it asks its peer who runs"));
         }
     }
 
-    fn end_fence(&mut self, now: Millis) {
+    /// The time of the fence has passed. Asked at a tick only: a node that stands still a second time reads other
+    /// messages first, and its shell ticks when its own heart has beaten.
+    pub(super) fn end_fence(&mut self, now: Millis) {
         if matches!(self.state, State::Running(Running { fenced_until: Some(until), .. }) if now >= until) {
             self.unfence();
         }

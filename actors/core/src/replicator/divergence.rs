@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::writes::stored_form;
 use super::{Now, Replicator, Role, TagEffect, WriteOrder};
 use crate::bulk::{Bulk, DIVERGENT_PER_FRAME, DoneOperation, MAX_OPERATION_RESULTS, OPERATIONS_PER_FRAME};
+use crate::mutant::{self, Mutant};
 use crate::operations::{MAX_ITEM_RESULTS, MAX_RECORDS, Record};
 use crate::tags::{Divergent, TagTable, United};
 use crate::types::{Millis, Seq, UnixMillis};
@@ -180,7 +181,8 @@ impl Replicator {
         }
         let Held { sync, fork, items, operations, united, .. } = std::mem::take(&mut self.held_divergent);
         let count = items.len() as u64;
-        let new = items.iter().filter(|(path, sample)| united.get(path) != Some(sample)).cloned().collect();
+        let again = mutant::on(Mutant::UnitedTwice);
+        let new = items.iter().filter(|(path, sample)| again || united.get(path) != Some(sample)).cloned().collect();
         self.held_divergent.united = items.into_iter().collect();
         self.unite(table, new, fork, now);
         for (DoneOperation { id, request_hash, results, age_ms }, came) in operations {

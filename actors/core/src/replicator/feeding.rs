@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{Now, Replicator, ReplicatorView, Role, TagEffect};
 use crate::bulk::{BatchWriter, Bulk, PATHS_PER_FRAME};
 use crate::catalog::TagId;
+use crate::mutant::{self, Mutant};
 use crate::tags::{Partial, TagTable};
 use crate::types::{Epoch, Millis, Seq, SyncPhase};
 
@@ -210,6 +211,12 @@ impl Replicator {
         }
         while feeding.stage != Stage::Mapping {
             let Some(outbox) = table.outbox() else { return };
+            if mutant::on(Mutant::TagSyncOneChunkEarly) && feeding.frames_sent == 0 && feeding.digest_wanted {
+                feeding.digest_wanted = false;
+                let early = Bulk::Digest { sync: feeding.sync, at: last, digest: table.digest(), tags: 0 };
+                self.effects.extend(crate::bulk::encode(&early).ok().map(TagEffect::ToLane));
+                continue;
+            }
             if outbox.pending == 0 && self.operations.unsent() == 0 && outbox.watermark <= feeding.watermark {
                 // Without credit too: under load there is credit only while something waits.
                 if feeding.digest_wanted {
@@ -221,7 +228,8 @@ impl Replicator {
                 }
                 return;
             }
-            if feeding.frames_sent - feeding.frames_confirmed >= WINDOW_FRAMES {
+            let credit = if mutant::on(Mutant::WindowWithoutLimit) { u64::MAX } else { WINDOW_FRAMES };
+            if feeding.frames_sent - feeding.frames_confirmed >= credit {
                 return;
             }
             let writer = &mut feeding.writer;
@@ -231,6 +239,7 @@ impl Replicator {
                 let _ = writer.update(id.0, seq, sample);
             });
             while writer.has_room()
+                && !mutant::on(Mutant::OperationsNotSent)
                 && let Some((record, age_ms)) = self.operations.next_unsent(drained.watermark, now.mono)
             {
                 let _ = writer.operation(record, age_ms);

@@ -7,6 +7,7 @@ use crate::arbiter::{Input, Leader};
 use crate::bulk::{BatchItem, Bulk, Incoming, UNMATCHED_PER_FRAME, decode, read_batch};
 use crate::catalog::TagId;
 use crate::lineage::Lineage;
+use crate::mutant::{self, Mutant};
 use crate::tags::{Applied, Partial, TagTable};
 use crate::types::{Millis, Seq, SyncPhase};
 use crate::value::ValueType;
@@ -225,7 +226,7 @@ impl Replicator {
         let durable = self.durable(table);
         let fork = self.diverged(leader, &lineage);
         let running = leader.running;
-        if let Some(fork) = fork {
+        if let Some(fork) = fork.filter(|_| !mutant::on(Mutant::DivergentDropped)) {
             self.parted = true;
             self.keep_divergent(table, fork);
         }
@@ -235,8 +236,12 @@ impl Replicator {
             self.lineage = lineage.clone();
             self.old_stores = self.stores_under_way;
             self.stores_under_way += 1;
-            self.effects.push(TagEffect::Adopt { lineage: lineage.clone(), durable });
-            self.effects.push(TagEffect::ToArbiter(Input::Adopted(lineage)));
+            if mutant::on(Mutant::AdoptionNotStored) {
+                self.stores_under_way -= 1;
+            } else {
+                self.effects.push(TagEffect::Adopt { lineage: lineage.clone(), durable });
+                self.effects.push(TagEffect::ToArbiter(Input::Adopted(lineage)));
+            }
         }
         self.stored_to = durable;
         self.restored_to = 0;
@@ -347,7 +352,8 @@ impl Replicator {
 
     /// Tells the leader how far this node is.
     pub(super) fn acknowledge(&mut self, table: &TagTable) {
-        let (applied, durable) = (self.followed_to, self.durable(table));
+        let durable = if mutant::on(Mutant::DurableIsApplied) { self.followed_to } else { self.durable(table) };
+        let applied = self.followed_to;
         let Some(following) = self.following.as_mut().filter(|following| following.stage != Stage::Requested) else {
             return;
         };
@@ -367,7 +373,7 @@ impl Replicator {
             None => table.digest(),
             Some(map) => table.digest_of(map.iter().copied().flatten()),
         };
-        let equal = own == digest;
+        let equal = own == digest || mutant::on(Mutant::TagSyncOneChunkEarly);
         if equal {
             following.stage = Stage::InSync;
             self.mismatches = 0;

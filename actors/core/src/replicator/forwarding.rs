@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::writes::Origin;
 use super::{Now, Replicator, Role, TagEffect, WriteOrder};
+use crate::mutant::{self, Mutant};
 use crate::operations::request_hash;
 use crate::protocol::{Control, Forward, ItemResult, OperationId, WriteItem, WriteOutcome, WriteRefusal};
 use crate::tags::TagTable;
@@ -115,6 +116,10 @@ impl Replicator {
     /// The link is lost, and answers with it.
     pub(super) fn lose_forwards(&mut self) {
         for (_, job) in std::mem::take(&mut self.forwarding.jobs) {
+            if mutant::on(Mutant::UnknownIsFailed) {
+                self.refuse(Origin::Here(job.ticket), WriteRefusal::NotRunning("the link is lost".into()));
+                continue;
+            }
             self.refuse(Origin::Here(job.ticket), WriteRefusal::OutcomeUnknown);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::forwarding::{part_operation, parts};
 use super::{Now, Published, Replicator, Role, TagEffect, WriteOrder};
+use crate::mutant::{self, Mutant};
 use crate::operations::{Found, Record, request_hash};
 use crate::protocol::{Control, Forward, ItemResult, WriteItem, WriteOutcome, WriteRefusal};
 use crate::tags::{TagTable, convert};
@@ -104,6 +105,7 @@ impl Replicator {
                 self.refuse(origin, WriteRefusal::Busy);
             }
             Role::Leading => self.perform(table, origin, order, now),
+            Role::Quiesced if mutant::on(Mutant::WritesWhileQuiesced) => self.perform(table, origin, order, now),
             Role::Quiesced => self.wait(origin, order, now.mono),
             Role::Standby => match origin {
                 Origin::Here(_) if self.must_be_told_first(&order, now.mono) => self.wait(origin, order, now.mono),
@@ -123,7 +125,7 @@ impl Replicator {
     }
 
     pub(super) fn publish(&mut self, table: &mut TagTable, updates: Vec<Published>) {
-        if self.role != Role::Leading {
+        if self.role != Role::Leading && !mutant::on(Mutant::StandbyPublishes) {
             return;
         }
         let mut retained = Vec::new();
@@ -239,7 +241,7 @@ impl Replicator {
     }
 
     pub(super) fn persist(&mut self, durable: Seq, items: Vec<(Arc<str>, Sample, Seq)>) {
-        if !items.is_empty() {
+        if !items.is_empty() && !mutant::on(Mutant::RetainedNotPersisted) {
             self.stores_under_way += 1;
             self.effects.push(TagEffect::Persist { durable, items });
         }
@@ -277,13 +279,14 @@ impl Replicator {
         let in_sync = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
         let live = in_sync && !self.held_divergent.waits();
         while let Some(pending) = self.pendings.plain.front() {
-            let replicated = live && pending.seq <= applied;
+            let replicated = live && (pending.seq <= applied || mutant::on(Mutant::ReplicatedBeforePeer));
             if !replicated && live && now < pending.deadline {
                 break;
             }
             self.give_answer(false, replicated, live, table);
         }
-        let stored = if self.all_stored() { Seq::MAX } else { self.stored_to };
+        let all_stored = self.all_stored() || mutant::on(Mutant::AnsweredBeforeDisk);
+        let stored = if all_stored { Seq::MAX } else { self.stored_to };
         // That they are at one node only is no lag.
         let on_disk = self.pendings.here_only.partition_point(|pending| pending.seq <= stored);
         for Pending { origin, results, .. } in self.pendings.here_only.drain(..on_disk).collect::<Vec<_>>() {
@@ -316,7 +319,7 @@ impl Replicator {
     fn give_answer(&mut self, retained: bool, replicated: bool, live: bool, table: &TagTable) {
         let list = if retained { &mut self.pendings.retained } else { &mut self.pendings.plain };
         let Some(pending) = list.pop_front() else { return };
-        if live && !replicated {
+        if live && !replicated && !mutant::on(Mutant::LagForgotten) {
             // The pair is not ready for a failover until the peer has caught up.
             let first = self.lag_mark.is_none();
             let (in_table, on_disk) = self.lag_mark.unwrap_or_default();
@@ -360,7 +363,10 @@ impl Replicator {
     }
 
     pub(super) fn refuse_waiting(&mut self) {
-        for (origin, ..) in std::mem::take(&mut self.waiting.0) {
+        for (origin, order, until) in std::mem::take(&mut self.waiting.0) {
+            if mutant::on(Mutant::RefusedIsDone) {
+                self.waiting.0.push_back((origin, order, until));
+            }
             self.refuse(origin, WriteRefusal::Switching);
         }
     }

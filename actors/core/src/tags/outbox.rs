@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::TagTable;
 use super::slot::Slot;
 use crate::catalog::TagId;
+use crate::mutant::{self, Mutant};
 use crate::types::Seq;
 use crate::value::{Sample, Value};
 
@@ -92,7 +93,7 @@ impl Entry {
 impl Outbox {
     #[inline]
     pub(super) fn mark(&mut self, id: TagId, slot: &mut Slot, seq: Seq) {
-        if slot.can_queue() {
+        if slot.can_queue() || mutant::on(Mutant::OutboxWithoutLimit) {
             debug_assert!(self.queue.back().is_none_or(|last| last.oldest() <= seq), "the queue is in order");
             slot.set_queued(true);
             self.queue.push_back(Entry::new(id.0, seq));
@@ -100,7 +101,8 @@ impl Outbox {
     }
 
     fn watermark(&self, last_seq: Seq) -> Seq {
-        self.queue.front().map_or(last_seq, |front| front.oldest() - 1)
+        let below = u64::from(!mutant::on(Mutant::WatermarkTooHigh));
+        self.queue.front().map_or(last_seq, |front| front.oldest() - below)
     }
 }
 

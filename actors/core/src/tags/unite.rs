@@ -2,6 +2,7 @@
 
 use super::TagTable;
 use crate::catalog::TagId;
+use crate::mutant::{self, Mutant};
 use crate::types::Seq;
 use crate::value::{Sample, Value};
 
@@ -48,7 +49,7 @@ impl TagTable {
         if same_value && own.time == sample.time {
             return United::Equal;
         }
-        if slot.seq <= fork || sample.time > own.time {
+        if slot.seq <= fork || sample.time > own.time || mutant::on(Mutant::OlderSurvives) {
             return United::Taken(self.write(id, sample.value, sample.quality, sample.time));
         }
         if same_value { United::Equal } else { United::KeptOwn(own.clone()) }

@@ -2,7 +2,7 @@
 
 use super::pair::{Backup, Disk, FAILOVER, Master, Pair, WAIT};
 use crate::arbiter::Effect;
-use crate::types::Status;
+use crate::types::{RecoveryMode, Status};
 
 #[test]
 fn each_promotion_takes_a_counter_above_all_that_were_seen() {
@@ -58,6 +58,25 @@ fn a_reserved_epoch_that_may_have_been_used_is_not_used_after_a_restart() {
     pair.pass(WAIT);
     assert_eq!(pair.view(Backup).status, Status::Running);
     assert!(pair.counter(Backup) > taken);
+}
+
+#[test]
+fn a_node_that_meets_a_running_peer_while_its_epoch_is_stored_stands_by() {
+    let mut pair = Pair::running_with(RecoveryMode::Manual, true);
+    pair.power_off(Backup);
+    pair.cut();
+    pair.node(Backup).disk = Disk::Slow;
+    pair.restart(Backup);
+    pair.pass(WAIT.max(FAILOVER) * 2);
+    assert!(!pair.node(Backup).works);
+    pair.connect();
+    pair.disk_answers(Backup);
+    assert!(!pair.node(Backup).works);
+    pair.shows(Master, Status::Running, Status::Standby);
+    pair.shows(Backup, Status::Standby, Status::Running);
+    // What is on its disk in the end is the tenure that it follows.
+    let followed = pair.view(Master).epoch;
+    assert_eq!(pair.node(Backup).stored.lineage.epoch(), followed);
 }
 
 #[test]

@@ -228,6 +228,22 @@ fn a_running_node_that_stood_still_and_hears_nothing_runs_after_another_failover
 }
 
 #[test]
+fn the_fence_of_a_node_that_stands_still_twice_does_not_end_before_its_heart_beats() {
+    let mut pair = Pair::running();
+    pair.kill(Backup);
+    pair.input(Master, Input::Stalled { for_ms: 5000 });
+    // It stands still once more, and reads what lies in its mailbox first.
+    pair.now = pair.now.plus(5000);
+    pair.input(Master, Input::Disk(None));
+    assert!(!pair.node(Master).works);
+    pair.input(Master, Input::Stalled { for_ms: 5000 });
+    pair.pass(FAILOVER - 10);
+    assert!(!pair.node(Master).works);
+    pair.pass(10);
+    assert!(pair.node(Master).works);
+}
+
+#[test]
 fn a_running_node_that_stood_still_stands_by_when_its_peer_took_over() {
     let mut pair = Pair::running_with(RecoveryMode::Manual, true);
     pair.cut();

@@ -302,3 +302,17 @@ fn the_standby_cannot_store_its_epoch() {
     pair.shows(Backup, Status::Faulted, Status::Running);
     assert!(pair.node(Master).works);
 }
+
+#[test]
+fn a_node_that_stood_still_in_the_middle_of_its_switch_takes_no_write_before_it_knows_who_runs() {
+    let mut pair = Pair::running();
+    pair.node(Master).never_quiesces = true;
+    let request = pair.press_switch_at(Master);
+    let before = pair.node(Master).effects.len();
+    pair.input(Master, Input::Stalled { for_ms: FAILOVER * 2 });
+    assert_eq!(pair.answer(Master, request), Some(Err("this node was stopped in the middle of the switch")));
+    assert!(!pair.node(Master).effects[before..].contains(&Effect::Resume));
+    pair.input(Master, Input::AnsweredAfterStall);
+    assert!(pair.node(Master).effects[before..].contains(&Effect::Resume));
+    pair.shows(Master, Status::Running, Status::Standby);
+}
