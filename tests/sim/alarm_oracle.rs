@@ -14,6 +14,7 @@ use hotpair_core::types::Epoch;
 use hotpair_core::value::Value;
 
 use crate::node::Process;
+use crate::sometimes::State;
 use crate::world::World;
 
 /// More items than this never wait for a follower.
@@ -28,6 +29,11 @@ pub struct AlarmOracle {
     occurrences: BTreeMap<EventId, (AlarmKey, u64, i64)>,
     /// Where it was acknowledged.
     acknowledged: BTreeMap<EventId, Vec<(Epoch, u64)>>,
+    last: BTreeMap<Epoch, u64>,
+    /// What was said about each occurrence in each log.
+    said: BTreeMap<(Epoch, EventId), BTreeSet<EntryKind>>,
+    /// Of each alarm where it was raised, and where it cleared.
+    turns: BTreeMap<AlarmKey, BTreeMap<(Epoch, u64), bool>>,
     /// Operations that were asked for, and the occurrence that each concerns.
     asked: BTreeMap<Arc<str>, Option<EventId>>,
     /// Operations that were answered as replicated.
@@ -46,6 +52,13 @@ pub struct Before {
     repeated: Option<Arc<str>>,
     /// The states before a tenure begins.
     takes_over: Option<Vec<AlarmState>>,
+}
+
+impl AlarmOracle {
+    /// Of each log the last position that anybody stored or was about to.
+    pub fn last_written(&self) -> impl Iterator<Item = (Epoch, u64)> + '_ {
+        self.last.iter().map(|(origin, last)| (*origin, *last))
+    }
 }
 
 impl World {
@@ -90,7 +103,7 @@ impl World {
         let Some(before) = before else { return };
         for effect in effects {
             if let AlarmEffect::Store(batch) = effect {
-                self.stores(batch);
+                self.stores(node, batch);
             }
         }
         let Some(process) = &self.nodes[node].process else { return };
@@ -139,7 +152,7 @@ impl World {
     }
 
     /// A batch that is on its way to a disk.
-    fn stores(&mut self, batch: &JournalBatch) {
+    fn stores(&mut self, node: usize, batch: &JournalBatch) {
         for (origin, skipped) in &batch.skipped {
             let may = self.forgotten(*origin) >= *skipped;
             let what = || format!("entries up to {skipped} of {origin} are given up, though nobody dropped them");
@@ -153,6 +166,9 @@ impl World {
                 continue;
             }
             self.alarm_oracle.entries.insert(place, entry.clone());
+            let last = self.alarm_oracle.last.entry(entry.origin).or_default();
+            *last = (*last).max(entry.position);
+            self.is_written(node, entry);
             if entry.is_shelving() {
                 continue;
             }
@@ -170,8 +186,61 @@ impl World {
         }
     }
 
+    /// A new entry: of a stored epoch, under a derived id, and said once.
+    fn is_written(&mut self, node: usize, entry: &Arc<AlarmEntry>) {
+        let (id, stored) = (self.nodes[node].id, &self.nodes[node].disk.stored);
+        let mut results = Vec::new();
+        if entry.origin.node == id {
+            let on_disk = stored.reserved.max(stored.lineage.epoch().counter);
+            results.push(invariants::written_under_a_stored_epoch(id, entry.origin, on_disk));
+        }
+        if entry.comment.starts_with("carried over") {
+            self.reached(State::AckCarriedOver);
+        }
+        if entry.is_shelving() {
+            return results.into_iter().for_each(|result| self.check(result));
+        }
+        if entry.kind == EntryKind::Raised {
+            let derived = EventId::of_occurrence(entry.alarm_key(), entry.number, entry.active_time);
+            results.push(invariants::event_is_derived(entry.event, derived));
+        }
+        if entry.kind != EntryKind::Commented {
+            let kinds = self.alarm_oracle.said.entry((entry.origin, entry.event)).or_default();
+            let once = kinds.insert(entry.kind);
+            results.push(invariants::said_once(once, || format!("{entry:?} is there a second time")));
+        }
+        results.push(self.is_raised_once(node, entry));
+        for result in results {
+            self.check(result);
+        }
+    }
+
+    /// Before it is raised again it clears: in this log, and in those that its node takes into account.
+    fn is_raised_once(&mut self, node: usize, entry: &AlarmEntry) -> Result<(), invariants::Violation> {
+        if !matches!(entry.kind, EntryKind::Raised | EntryKind::Cleared) {
+            return Ok(());
+        }
+        let turns = self.alarm_oracle.turns.entry(entry.alarm_key()).or_default();
+        let raised = entry.kind == EntryKind::Raised;
+        let before = turns.range(..(entry.origin, entry.position)).next_back();
+        let before = before.map(|((origin, position), raised)| (*origin, *position, *raised));
+        turns.insert((entry.origin, entry.position), raised);
+        let Some((origin, position, was_raised)) = before else { return Ok(()) };
+        let included = self.nodes[node]
+            .process
+            .as_ref()
+            .map_or(0, |process| process.alarms.included().get(&origin).copied().unwrap_or(0));
+        // While both ran each has its own occurrences.
+        let counts = origin == entry.origin || !self.pair.dual_ever && included >= position;
+        let again = counts && raised && was_raised;
+        invariants::raised_once(&format!("{}/{}", entry.path, entry.name), !again, || {
+            format!("entry {position} of {origin}, then entry {} of {}", entry.position, entry.origin)
+        })
+    }
+
     /// The oldest entries of a journal are dropped, and with them what they would have answered.
     pub fn journal_forgets(&mut self, node: usize, keeps: usize) {
+        self.history.journal_forgets();
         for id in self.nodes[node].journal.forget(keeps) {
             self.alarm_oracle.replicated.remove(&id);
         }
@@ -342,7 +411,9 @@ fn goes_on(process: &Process, before: &[AlarmState]) -> Result<(), invariants::V
             Some(event_before) => may_clear || event(after) == Some(event_before),
             None if raises && stands == Stands::Beyond => {
                 let since = before.pending.as_ref().map(|pending| pending.since);
-                let goes_on = after.pending.as_ref().map(|pending| pending.since) == since;
+                let until = before.pending.as_ref().map(|pending| pending.until);
+                let goes_on = after.pending.as_ref().map(|pending| pending.since) == since
+                    && after.pending.as_ref().map(|pending| pending.until) == until;
                 let began = after.live.as_ref().map(|live| live.active_time.0);
                 goes_on || began == since.map(|since| since.0.saturating_add_unsigned(def.active_delay_ms))
             }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::fault::KINDS;
 use crate::schedule::Schedule;
+use crate::sometimes::Seen;
 use crate::world::{Broken, World};
 
 /// Who works in a run.
@@ -55,6 +56,7 @@ pub struct Outcome {
     pub us: u64,
     /// How many faults of each kind happened.
     pub happened: [u64; KINDS.len()],
+    pub seen: Seen,
 }
 
 impl Case {
@@ -102,6 +104,6 @@ impl Case {
                 Some(Wrong { id: "PANIC", what: words.unwrap_or_default() })
             }
         };
-        Outcome { wrong, events: world.events, us: world.now, happened: world.happened }
+        Outcome { wrong, events: world.events, us: world.now, happened: world.happened, seen: world.seen }
     }
 }

@@ -70,6 +70,7 @@ impl World {
             time: None,
         });
         let order = WriteOrder { ticket, operation: write.operation.clone(), items: items.collect() };
+        self.history_write(&write);
         self.load.writes.insert(ticket, (write, node, self.nodes[node].boots, self.now));
         self.mail(node, Mail::Write(order));
     }
@@ -79,6 +80,8 @@ impl World {
         let Some((write, ..)) = self.load.writes.remove(&ticket) else {
             return self.check(invariants::answered("a write that was answered already", 1, 0));
         };
+        self.history_written(node, &write, outcome);
+        self.answer_given(node, &write, outcome);
         let again = match outcome {
             WriteOutcome::Done { results, replicated } => {
                 self.oracle_answered(&write, results, *replicated);
@@ -96,6 +99,7 @@ impl World {
 
     pub fn switch_answered(&mut self, node: usize, request: u64, result: &Result<(), String>) {
         self.note(|| format!("{} answers Switch {request}: {result:?}", self.nodes[node].name));
+        self.history_switched(request, result);
         if self.load.orders.remove(&request).is_none() {
             self.check(invariants::answered("a switch that was answered already", 1, 0));
         }
@@ -132,6 +136,7 @@ impl World {
         let request = (1 << 40) + self.load.next;
         let order =
             SwitchOrder { request, expected_epoch: 0, to: NodeId(0), reason: "wish".into(), user: "operator".into() };
+        self.history_switch(request);
         self.load.orders.insert(request, (node, self.nodes[node].boots, self.now));
         self.mail(node, Mail::Arbiter(Input::Switch(order)));
     }

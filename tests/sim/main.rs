@@ -12,17 +12,23 @@ mod case;
 mod disk;
 mod failing;
 mod fault;
+mod gate;
+mod history;
 mod journal;
 mod link;
 mod load;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod net;
 mod node;
 mod operators;
 mod oracle;
+mod pair_oracle;
 mod plan;
 mod rng;
 mod schedule;
 mod shrink;
+mod sometimes;
 mod trace;
 mod world;
 
@@ -112,6 +118,7 @@ fn play_all(range: &Range<u64>) -> Sum {
                         return;
                     }
                     let outcome = Case::from_environment(seed).play();
+                    sometimes::count(&outcome.seen);
                     let mut sum = sum.lock().unwrap();
                     sum.events += outcome.events;
                     sum.us += outcome.us;
@@ -143,9 +150,11 @@ fn seeds() {
     for (seed, wrong) in &sum.failed {
         println!("  seed {seed}: {}", wrong.to_string().chars().take(200).collect::<String>());
     }
+    sometimes::tell();
     if let Some((seed, wrong)) = sum.failed.first() {
         panic!("{}", tell(&Case::from_environment(*seed), wrong));
     }
+    sometimes::judge(range.end - range.start);
 }
 
 /// The simulation is worth something only if it finds a disk that answers before it has written.

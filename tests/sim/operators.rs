@@ -78,6 +78,7 @@ impl World {
         }
         self.load.next += 1;
         let ticket = self.load.next;
+        self.history_request(&request);
         let asked = Asked { request: request.clone(), node, boot: self.nodes[node].boots, since: self.now };
         self.load.operators.waiting.insert(ticket, asked);
         self.mail(node, Mail::Operate(ticket, request));
@@ -88,6 +89,7 @@ impl World {
         let Some(asked) = self.load.operators.waiting.remove(&ticket) else {
             return self.check(invariants::answered("a request that was answered already", 1, 0));
         };
+        self.history_requested(node, &asked.request, outcome);
         let again = match outcome {
             AlarmOutcome::Done { result, replicated } => {
                 if *result == AlarmResult::Good {

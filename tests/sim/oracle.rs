@@ -33,6 +33,8 @@ pub struct Oracle {
     /// Values carried out and not yet written over, of each key.
     living: [BTreeSet<i64>; 4],
     seen: [[i64; 4]; 2],
+    /// Before the last input: value and change number of each key.
+    pub numbers: [[(i64, Seq); 4]; 2],
     changes: [Option<(Epoch, u64, Vec<Seq>)>; 2],
     repeats: Option<(Arc<str>, Seq)>,
     over_at: Option<u64>,
@@ -51,6 +53,7 @@ impl Oracle {
             operations: BTreeMap::new(),
             living: Default::default(),
             seen: [[0; 4]; 2],
+            numbers: [[(0, 0); 4]; 2],
             changes: [None, None],
             repeats: None,
             over_at: None,
@@ -75,6 +78,14 @@ impl World {
         })
     }
 
+    pub fn values_of(&self, node: usize) -> [i64; 4] {
+        self.values(node)
+    }
+
+    pub fn place_of(&self, key: usize, value: i64) -> u64 {
+        self.place(key, value)
+    }
+
     fn place(&self, key: usize, value: i64) -> u64 {
         self.oracle.places[key].get(&value).copied().unwrap_or(0)
     }
@@ -89,6 +100,7 @@ impl World {
 
     /// A failure happens. `both`: what is not on disk does not outlive it.
     pub fn strike(&mut self, both: bool) {
+        self.history.failure(self.now, both);
         for (key, floor) in self.oracle.floors.iter_mut().enumerate() {
             if let Some((_, strikes)) = floor {
                 *strikes += if both && key < 2 { 2 } else { 1 };
@@ -105,7 +117,9 @@ impl World {
 
     pub fn before_tags(&mut self, node: usize, input: &TagInput<'_>) {
         self.oracle.seen[node] = self.values(node);
+        self.oracle.numbers[node] = self.numbers(node);
         self.oracle.repeats = None;
+        self.tags_hear(node, input);
         let operation = match input {
             TagInput::Lead(lineage) => return self.tenure_begins(node, lineage),
             TagInput::Write(order) => &order.operation,
@@ -116,6 +130,15 @@ impl World {
             let last = self.nodes[node].process.as_ref().map_or(0, |process| process.table.last_seq());
             self.oracle.repeats = Some((id.clone(), last));
         }
+    }
+
+    fn numbers(&self, node: usize) -> [(i64, Seq); 4] {
+        let (values, process) = (self.values(node), self.nodes[node].process.as_ref());
+        std::array::from_fn(|key| {
+            let table = process.map(|process| &process.table);
+            let seq = table.and_then(|table| Some(table.slot_seq(table.catalog().find(KEYS[key])?)));
+            (values[key], seq.unwrap_or(0))
+        })
     }
 
     fn tenure_begins(&mut self, node: usize, lineage: &Lineage) {
@@ -137,7 +160,13 @@ impl World {
         let gives = other.arbiter.report(self.nodes[1 - node].mono(self.now)).status == Status::Running;
         if planned && met && gives && mine.arbiter.epoch() == epoch && !other.replicator.leads() {
             let different = self.difference().or_else(|| alarms_differ(other, mine));
-            self.check(invariants::holds_what_was_offered(different.is_none(), || different.unwrap_or_default()));
+            let what = || different.clone().unwrap_or_default();
+            let tenure = mine.arbiter.report(self.nodes[node].mono(self.now)).tenure;
+            self.check(if tenure == Tenure::Recovery {
+                invariants::recovers_in_sync(different.is_none(), what)
+            } else {
+                invariants::holds_what_was_offered(different.is_none(), what)
+            });
         }
     }
 
@@ -178,6 +207,7 @@ impl World {
                     && !(united(key, after) && self.oracle.places[key].contains_key(&after))
                 {
                     self.carried_out(key, before, after);
+                    self.wrote(node, key, after);
                 }
                 if let Some((floor, _)) = self.oracle.floors[key] {
                     let held = self.place(key, after);
@@ -192,6 +222,7 @@ impl World {
             self.check(invariants::once(&id, again));
         }
         self.check_changes(node);
+        self.tags_did(node, effects);
     }
 
     fn carried_out(&mut self, key: usize, before: i64, after: i64) {
@@ -207,6 +238,7 @@ impl World {
             let Some(key) = KEYS.iter().position(|path| **path == *tag.path) else { continue };
             if let (Value::Int64(lost), Value::Int64(kept)) = (&tag.gave_way.value, &tag.survived.value) {
                 self.oracle.living[key].remove(lost);
+                self.history.reported(key, self.now);
                 // The newer source time decides, and it stands in the report; but nothing that was answered as
                 // replicated before may give way to what is older.
                 let (lost, place) = (self.place(key, *lost), self.place(key, *kept));
@@ -270,6 +302,7 @@ impl World {
     pub fn oracle_loses_disk(&mut self, node: usize) {
         self.oracle.greatest_led[node] = 0;
         self.alarms_lose_disk(node);
+        self.pair_loses_disk(node);
     }
 
     /// Before a process is gone: what only it had may be lost.
@@ -283,6 +316,7 @@ impl World {
 
     /// After a process is gone: the other one has what was replicated.
     pub fn oracle_survives(&mut self, gone: usize) {
+        self.disk_wrote(gone);
         if self.nodes[1 - gone].process.is_none() {
             return;
         }
@@ -297,6 +331,8 @@ impl World {
 
     /// After each event.
     pub fn check_pair(&mut self) {
+        self.watch_pair();
+        self.history_goes_on();
         let [one, other] = &self.nodes;
         let (Some(a), Some(b)) = (&one.process, &other.process) else {
             self.oracle.both_lead_since = None;
@@ -356,11 +392,15 @@ impl World {
                 });
             }
             Some(_) => self.oracle.over_at = None,
-            None if self.oracle.over_at.is_none() => self.oracle.over_at = Some(self.now + 700_000),
+            None if self.oracle.over_at.is_none() => {
+                self.oracle.over_at = Some(self.now + 700_000);
+                self.probe_pair();
+            }
             None => {}
         }
         if self.oracle.over_at.is_some_and(|at| self.now >= at) {
             self.account();
+            self.judge_history();
             self.oracle.over = true;
         }
     }

@@ -14,14 +14,17 @@ use crate::alarm_oracle::AlarmOracle;
 use crate::case::{Case, Loads};
 use crate::disk::Op;
 use crate::fault::KINDS;
+use crate::history::History;
 use crate::link::LinkMail;
 use crate::load::Load;
 use crate::net::{Net, Packet};
 use crate::node::{Mail, Node, PING_RATE_MS};
 use crate::oracle::Oracle;
+use crate::pair_oracle::PairOracle;
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
+use crate::sometimes::Seen;
 use crate::trace::{brief, describe, describe_frame};
 
 /// No run needs more: something goes in circles.
@@ -86,6 +89,9 @@ pub struct World {
     pub load: Load,
     pub oracle: Oracle,
     pub alarm_oracle: AlarmOracle,
+    pub pair: PairOracle,
+    pub history: History,
+    pub seen: Seen,
     pub quiet_since: Option<u64>,
     pub failed: Option<Violation>,
     pub events: u64,
@@ -103,6 +109,9 @@ impl World {
         Self {
             oracle: Oracle::new(&plan),
             alarm_oracle: AlarmOracle::default(),
+            pair: PairOracle::default(),
+            history: History::new(case.seed),
+            seen: Seen::default(),
             rng,
             chance: Rng::new(case.seed ^ 0xC4A_9CE),
             plan,
@@ -319,6 +328,7 @@ impl World {
                 let Some(process) = &mut self.nodes[node].process else { return };
                 if up {
                     let noticed = process.detector.link_up(now);
+                    self.hears(node);
                     self.noticed(node, noticed);
                 } else {
                     process.detector.link_down();
@@ -345,6 +355,7 @@ impl World {
         if !is_tick {
             self.note(|| format!("{} arbiter <- {}", self.nodes[node].name, brief(&format!("{input:?}"))));
         }
+        self.before_arbiter(node, &input);
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
         process.arbiter.hear_tags(process.facts());
@@ -360,13 +371,17 @@ impl World {
                     }
                     self.mail(node, Mail::Tags(input));
                 }
-                Routed::Peer(message) => self.send_control(node, link, &message),
+                Routed::Peer(message) => {
+                    self.says(&message);
+                    self.send_control(node, link, &message);
+                }
                 Routed::DropLink => self.mail(node, Mail::Link(LinkMail::Drop)),
                 Routed::Disk { ticket, lineage, reserved, last_counter } => {
+                    self.takes(node, &lineage);
                     self.store(node, Op::Tenure { ticket, lineage, reserved, last_counter });
                 }
                 Routed::Client { request, result } => self.switch_answered(node, request, &result),
-                Routed::Events(_) => {}
+                Routed::Events(event) => self.shown(node, &event),
                 Routed::Exit => {
                     self.strike(false);
                     self.down(node, 100, true);
@@ -405,7 +420,7 @@ impl World {
         }
         process.timer_at[place] = None;
         match place {
-            0 => self.arbiter(node, Input::Tick),
+            0 => self.arbiter_tick(node),
             1 => self.tags(node, TagInput::Tick),
             _ => self.alarms_tick(node),
         }
@@ -426,6 +441,9 @@ impl World {
     }
 
     pub fn tags(&mut self, node: usize, input: TagInput<'_>) {
+        if self.is_kept_out(node, &input) {
+            return;
+        }
         let is_tick = matches!(input, TagInput::Tick);
         if !is_tick {
             self.note(|| format!("{} tags <- {}", self.nodes[node].name, describe(&input)));
@@ -497,6 +515,7 @@ impl World {
 
     fn beat(&mut self, node: usize, ping: &Control) {
         let now = self.nodes[node].mono(self.now);
+        self.hears(node);
         let Some(process) = &mut self.nodes[node].process else { return };
         let noticed = match *ping {
             Control::Ping { number, stalled_ms } => {
@@ -548,6 +567,7 @@ impl World {
         disk.busy = false;
         let (ops, ok) = disk.complete(&mut self.chance);
         disk.trouble = !ok;
+        self.disk_did(node, &ops, ok);
         for op in ops {
             let why = || "the disk is full".to_owned();
             let mail = match op {
