@@ -40,6 +40,8 @@ pub struct AlarmOracle {
     replicated: BTreeSet<Arc<str>>,
     /// What nodes had forgotten that lost their disk since.
     gone: Positions,
+    /// Operations that a journal dropped with old age, perhaps before the other one had them.
+    dropped: BTreeSet<Arc<str>>,
 }
 
 /// What is looked at before an input.
@@ -243,6 +245,7 @@ impl World {
         self.history.journal_forgets();
         for id in self.nodes[node].journal.forget(keeps) {
             self.alarm_oracle.replicated.remove(&id);
+            self.alarm_oracle.dropped.insert(id);
         }
     }
 
@@ -277,6 +280,7 @@ impl World {
     pub fn was_promised(&mut self, request: &AlarmRequest, replicated: bool) {
         let Some(id) = request.operation.clone() else { return };
         // A peer that lost its disk since may have said so before.
+        let replicated = replicated && !self.alarm_oracle.dropped.contains(&id);
         let replicated = replicated && (self.is_whole() || self.nodes.iter().all(|node| node.disks == 1));
         let at = self.nodes.each_ref().map(|node| node.journal.has_operation(&id));
         self.check(invariants::acknowledgement_is_stored(&id, replicated, at));

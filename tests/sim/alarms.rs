@@ -71,9 +71,9 @@ pub fn list(catalog: &Catalog, all: bool) -> Arc<AlarmList> {
 }
 
 impl World {
-    pub fn open_gate(&mut self, node: usize, open: bool) {
+    pub fn close_gate(&mut self, node: usize) {
         if let Some(process) = &mut self.nodes[node].process {
-            process.gate = open;
+            process.closed += 1;
         }
     }
 
@@ -111,6 +111,7 @@ impl World {
     }
 
     pub fn alarms(&mut self, node: usize, input: AlarmInput<'_>) {
+        self.changed = true;
         let is_tick = matches!(input, AlarmInput::Tick);
         if !is_tick {
             self.note(|| format!("{} alarms <- {}", self.nodes[node].name, describe(&input)));

@@ -79,7 +79,9 @@ pub struct Process {
     /// The tenure that it was told to lead under last.
     pub leads_under: Option<Epoch>,
     /// The shells' gate: open while this node leads, as far as its arbiter knows, and its own heart beats.
-    pub gate: bool,
+    /// How often it was closed, and which permit opened it last.
+    pub closed: u64,
+    pub opened: u64,
     pub beat: Millis,
     pub detector: FailureDetector,
     /// The control connection as the link knows it, and as arbiter and replicator were told.
@@ -132,6 +134,8 @@ pub enum Mail {
     ArbiterUp(u64, Box<Greeting>),
     ArbiterDown,
     Tags(TagInput<'static>),
+    /// The arbiter's word to lead, with its permit.
+    Lead(TagInput<'static>, u64),
     Write(WriteOrder),
     Publish(Vec<Published>),
     TagsUp(u64),
@@ -171,7 +175,7 @@ impl Process {
     }
 
     pub fn gate_is_open(&self, now: Millis, failover_time_ms: u64) -> bool {
-        self.gate && self.is_fresh(now, failover_time_ms)
+        self.opened == self.closed && self.is_fresh(now, failover_time_ms)
     }
 }
 
@@ -305,7 +309,8 @@ impl Node {
             alarms,
             alarm_table,
             leads_under: None,
-            gate: false,
+            closed: 1,
+            opened: 0,
             beat: now.mono,
             detector: FailureDetector::new(detector, self.mono(now_us)),
             link: None,

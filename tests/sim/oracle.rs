@@ -305,11 +305,21 @@ impl World {
         self.pair_loses_disk(node);
     }
 
+    /// Whether a node counts its value of a key as applied.
+    fn holds_for_good(&self, node: usize, key: usize) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(|process| {
+            let id = process.table.catalog().find(KEYS[key]);
+            id.is_some_and(|id| process.table.slot_seq(id) <= process.facts().applied)
+        })
+    }
+
     /// Before a process is gone: what only it had may be lost.
     pub fn oracle_down(&mut self, node: usize) {
         let there = self.values(1 - node);
         for (key, value) in there.into_iter().enumerate() {
-            self.oracle.living[key].retain(|living| *living == value);
+            // A part of a sync that did not come to its end is worth nothing.
+            let counts = self.holds_for_good(1 - node, key);
+            self.oracle.living[key].retain(|living| *living == value && counts);
         }
         self.oracle.changes[node] = None;
     }
@@ -348,12 +358,15 @@ impl World {
         }
         self.oracle.both_lead_since = None;
         let lanes = a.tags_lane.is_some() && a.tags_lane == b.tags_lane && self.net.lane_packets == 0;
-        if !lanes
+        if !self.changed
+            || !lanes
             || !open
-            || [a, b].iter().any(|process| process.mailbox_until[1..].iter().any(|until| *until >= self.now))
+            || [a, b].iter().any(|process| process.mailbox_until[1..3].iter().any(|until| *until >= self.now))
         {
             return;
         }
+        self.changed = false;
+        let [Some(a), Some(b)] = self.nodes.each_ref().map(|node| node.process.as_ref()) else { return };
         let in_sync = [(a, b), (b, a)].into_iter().any(|(leader, follower)| {
             let facts = follower.facts();
             leader.replicator.leads()

@@ -31,8 +31,12 @@ impl Schedule {
         let rng = &mut Rng::new(seed ^ 0x5EED_FA17);
         let on = rng.pick(&[10, 25, 50]);
         let mut weights: Vec<u64> = KINDS.iter().map(|_| if rng.percent(on) { rng.range(1, 5) } else { 0 }).collect();
+        let also_open = std::env::var_os("HOTPAIR_OPEN").is_some();
+        for (weight, kind) in weights.iter_mut().zip(KINDS) {
+            *weight *= u64::from(!kind.open || also_open);
+        }
         if weights.iter().all(|weight| *weight == 0) {
-            weights[rng.range(0, KINDS.len() as u64 - 1) as usize] = 1;
+            weights[0] = 1;
         }
         let every: u64 = rng.pick(&[300_000, 1_500_000, 4_000_000]);
         let ends = rng.range(4, 16) * 1_000_000;

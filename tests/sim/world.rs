@@ -81,6 +81,8 @@ pub struct World {
     pub loads: Loads,
     /// How many faults of each kind happened.
     pub happened: [u64; KINDS.len()],
+    /// A machine did something since the two were compared.
+    pub changed: bool,
     pub now: u64,
     count: u64,
     pub queue: BTreeMap<(u64, u64), Event>,
@@ -118,6 +120,7 @@ impl World {
             schedule: case.schedule.clone(),
             loads: case.loads,
             happened: [0; KINDS.len()],
+            changed: false,
             now: 0,
             count: 0,
             queue: BTreeMap::new(),
@@ -296,6 +299,9 @@ impl World {
                 self.arbiter(node, Input::LinkDown);
             }
             Mail::Tags(input) => self.tags(node, input),
+            Mail::Lead(input, permit) => {
+                self.tags_with(node, input, Some(permit));
+            }
             Mail::Write(order) => self.read_write(node, order),
             Mail::Publish(updates) => {
                 if self.gate_is_open(node) {
@@ -351,6 +357,7 @@ impl World {
     }
 
     pub fn arbiter(&mut self, node: usize, input: Input) {
+        self.changed = true;
         let is_tick = matches!(input, Input::Tick);
         if !is_tick {
             self.note(|| format!("{} arbiter <- {}", self.nodes[node].name, brief(&format!("{input:?}"))));
@@ -367,9 +374,11 @@ impl World {
             match route(effect) {
                 Routed::Tags(input) => {
                     if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
-                        self.open_gate(node, false);
+                        self.close_gate(node);
                     }
-                    self.mail(node, Mail::Tags(input));
+                    let permit = self.nodes[node].process.as_ref().map_or(0, |process| process.closed);
+                    let leads = matches!(input, TagInput::Lead(_) | TagInput::Resume);
+                    self.mail(node, if leads { Mail::Lead(input, permit) } else { Mail::Tags(input) });
                 }
                 Routed::Peer(message) => {
                     self.says(&message);
@@ -441,19 +450,21 @@ impl World {
     }
 
     pub fn tags(&mut self, node: usize, input: TagInput<'_>) {
+        self.tags_with(node, input, None);
+    }
+
+    /// `permit`: with the arbiter's word to lead. Who takes it back has closed the gate already.
+    fn tags_with(&mut self, node: usize, input: TagInput<'_>, permit: Option<u64>) {
         if self.is_kept_out(node, &input) {
             return;
         }
+        self.changed = true;
         let is_tick = matches!(input, TagInput::Tick);
         if !is_tick {
             self.note(|| format!("{} tags <- {}", self.nodes[node].name, describe(&input)));
         }
         self.before_tags(node, &input);
         let heard = alarms_hear(&input);
-        let opens = matches!(input, TagInput::Lead(_) | TagInput::Resume);
-        if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
-            self.open_gate(node, false);
-        }
         let (mono, wall) = (self.nodes[node].mono(self.now), self.nodes[node].wall(self.now));
         let Some(process) = &mut self.nodes[node].process else { return };
         let effects = process.replicator.handle(&mut process.table, input, Now { mono, wall });
@@ -463,8 +474,8 @@ impl World {
         if let Some(input) = heard {
             self.alarms(node, input);
         }
-        if opens {
-            self.open_gate(node, true);
+        if let Some((process, permit)) = self.nodes[node].process.as_mut().zip(permit) {
+            process.opened = permit;
         }
         for effect in effects {
             if let Some(input) = quiesced(&effect) {
@@ -501,7 +512,7 @@ impl World {
         // Before the gate opens again, the arbiter must know that this node stood still.
         let failover = self.plan.failover_time_ms;
         if noticed.iter().any(|noticed| matches!(noticed, Noticed::Stalled { for_ms } if *for_ms >= failover)) {
-            process.gate = false;
+            process.closed += 1;
         }
         let link = process.link;
         self.noticed(node, noticed);

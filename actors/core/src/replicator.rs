@@ -389,6 +389,12 @@ impl Replicator {
         self.effects.push(TagEffect::ToArbiter(Input::Tags(self.facts(table))));
     }
 
+    /// Its other end may not hear that this one is closed: that end opens a new one when the link is made anew.
+    fn lane_is_stuck(&mut self) {
+        self.effects.push(TagEffect::CloseLane);
+        self.effects.push(TagEffect::ToArbiter(Input::LaneStuck));
+    }
+
     fn send_frame(&mut self, message: &Bulk) {
         match encode(message) {
             Ok(frame) => self.effects.push(TagEffect::ToLane(frame)),

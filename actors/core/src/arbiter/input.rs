@@ -31,6 +31,12 @@ impl Arbiter {
             Input::AnsweredAfterStall => self.unfence(),
             Input::Message(message) => self.message(message, now),
             Input::Tags(facts) => self.hear_tags(facts),
+            Input::LaneStuck => {
+                if self.linked {
+                    self.effects.push(Effect::DropLink);
+                    self.link_down();
+                }
+            }
             Input::Quiesced { last } => self.quiesced(last, now),
             Input::Stored { ticket } => self.stored(ticket),
             Input::StoreFailed { ticket, reason } => self.store_failed(ticket, &reason),

@@ -38,6 +38,8 @@ pub enum Input {
     Message(Control),
     /// Where the tag table stands.
     Tags(TagFacts),
+    /// The bulk connection carries nothing, though the control connection stands.
+    LaneStuck,
     /// [`Effect::Quiesce`] is done: no change will get a number greater than `last`.
     Quiesced {
         /// The last change of this node.

@@ -276,7 +276,7 @@ impl Replicator {
     pub(super) fn watch_follower(&mut self, table: &mut TagTable, now: Millis) {
         let Some(feeding) = &self.feeding else { return };
         if !feeding.under_way.is_empty() && now >= feeding.progress_at.plus(STUCK_MS) {
-            self.effects.push(TagEffect::CloseLane);
+            self.lane_is_stuck();
             return self.end_feeding(table);
         }
         if feeding.is_late(self.settings.replication_timeout_ms, now) && self.lag_mark.is_none() {

@@ -167,3 +167,13 @@ fn a_faulted_node_that_stops_says_goodbye() {
     assert!(pair.node(Master).sent(|m| matches!(m, Control::Goodbye { .. })));
     pair.shows(Backup, Status::Running, Status::Disconnected);
 }
+
+#[test]
+fn a_bulk_connection_that_carries_nothing_costs_the_link_and_no_status() {
+    for who in [Master, Backup] {
+        let mut pair = Pair::running();
+        pair.input(who, Input::LaneStuck);
+        assert!(pair.node(who).effects.contains(&crate::arbiter::Effect::DropLink));
+        assert_eq!((pair.view(Master).status, pair.view(Backup).status), (Status::Running, Status::Standby));
+    }
+}

@@ -74,6 +74,8 @@ pub struct Node {
     pub told: Vec<TagFacts>,
     pub quiesced: Option<Seq>,
     pub closed_lane: bool,
+    /// Its arbiter was told that the bulk connection carries nothing.
+    pub stuck_lane: bool,
     next_ticket: u64,
 }
 
@@ -114,6 +116,7 @@ impl Node {
             told: Vec::new(),
             quiesced: None,
             closed_lane: false,
+            stuck_lane: false,
             next_ticket: 1,
         }
     }
@@ -171,6 +174,7 @@ impl Node {
                 TagEffect::ToArbiter(Input::Tags(facts)) => self.told.push(facts),
                 TagEffect::ToArbiter(Input::Quiesced { last }) => self.quiesced = Some(last),
                 TagEffect::ToArbiter(Input::Adopted(lineage)) => self.lineage = lineage,
+                TagEffect::ToArbiter(Input::LaneStuck) => self.stuck_lane = true,
                 TagEffect::ToArbiter(other) => panic!("{other:?}"),
             }
         }

@@ -224,6 +224,8 @@ fn tables_in_sync_are_compared_now_and_then() {
     assert_eq!(pair.nodes[B].int("c"), 0);
 }
 
+/// It also gets a new link: seed 29 of the simulation, with a bulk connection that carries nothing any more, not even that
+/// it was closed, was never in sync again.
 #[test]
 fn a_follower_that_confirms_nothing_is_late_and_then_gets_a_new_connection() {
     let mut pair = Pair::in_sync(many(20));
@@ -235,7 +237,7 @@ fn a_follower_that_confirms_nothing_is_late_and_then_gets_a_new_connection() {
     pair.wait(9_000);
     assert!(!pair.nodes[A].closed_lane);
     pair.wait(500);
-    assert!(pair.nodes[A].closed_lane);
+    assert!(pair.nodes[A].closed_lane && pair.nodes[A].stuck_lane);
     pair.lose_lane();
     pair.settle();
     pair.assert_in_sync(B);
