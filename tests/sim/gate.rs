@@ -14,28 +14,26 @@ impl World {
     /// Whether the shell keeps this from the machine.
     pub fn is_kept_out(&mut self, node: usize, input: &TagInput<'_>) -> bool {
         let TagInput::Forward(forward) = input else { return false };
-        let now = self.nodes[node].mono(self.now);
         let Some(process) = &self.nodes[node].process else { return true };
-        if now.since(process.beat) >= self.plan.failover_time_ms {
+        if self.stood_still(node) {
             let refusal = WriteRefusal::NotRunning("this node was stopped; it asks its peer who runs".into());
             let answer = Control::Forwarded { id: forward.id, outcome: WriteOutcome::Refused(refusal) };
             let link = process.tags_link;
             self.send_control(node, link, &answer);
             return true;
         }
-        if !process.gate && process.replicator.is_leading() {
+        if process.replicator.is_leading() && !self.gate_is_open(node) {
             self.tags(node, TagInput::Quiesce);
         }
         false
     }
 
     pub fn arbiter_tick(&mut self, node: usize) {
-        let now = self.nodes[node].mono(self.now);
-        let Some(process) = &mut self.nodes[node].process else { return };
-        if now.since(process.beat) < self.plan.failover_time_ms {
+        if !self.stood_still(node) {
             return self.arbiter(node, Input::Tick);
         }
         let at = self.now + STOOD_STILL_US;
+        let Some(process) = &mut self.nodes[node].process else { return };
         process.timer_at[0] = Some(at);
         let boot = process.boot;
         self.at(at, Event::Timer(node, boot, 0, at));
