@@ -170,6 +170,9 @@ impl World {
         }
         self.note(|| format!("{} goes on", self.nodes[node].name));
         self.nodes[node].paused = false;
+        if let Some(process) = &mut self.nodes[node].process {
+            process.went_on_at = Some(self.now);
+        }
         for (_, at, _, since) in self.load.writes.values_mut() {
             if *at == node {
                 *since = self.now;

@@ -29,11 +29,15 @@ impl World {
     }
 
     pub fn arbiter_tick(&mut self, node: usize) {
-        if !self.stood_still(node) {
+        let stood_still = self.stood_still(node);
+        let told_us = self.plan.mail_us + 1_000;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        // The heart beats on the arbiter's thread, and what lies in a mailbox goes before a timer.
+        let told = process.went_on_at.map_or(0, |at| at + told_us);
+        if !stood_still && self.now >= told {
             return self.arbiter(node, Input::Tick);
         }
-        let at = self.now + STOOD_STILL_US;
-        let Some(process) = &mut self.nodes[node].process else { return };
+        let at = told.max(if stood_still { self.now + STOOD_STILL_US } else { 0 });
         process.timer_at[0] = Some(at);
         let boot = process.boot;
         self.at(at, Event::Timer(node, boot, 0, at));

@@ -21,6 +21,7 @@ mod load;
 mod mutants;
 mod net;
 mod node;
+mod open;
 mod operators;
 mod oracle;
 mod pair_oracle;
@@ -151,7 +152,13 @@ fn seeds() {
         println!("  seed {seed}: {}", wrong.to_string().chars().take(200).collect::<String>());
     }
     sometimes::tell();
-    if let Some((seed, wrong)) = sum.failed.first() {
+    let named = std::env::var("HOTPAIR_SEED").is_ok();
+    let is_known = |seed: u64, wrong: &Wrong| !named && open::known(seed) == Some(wrong.id);
+    let healed = |seed: &u64| open::known(*seed).is_some() && sum.failed.iter().all(|(failed, _)| failed != seed);
+    if !named && let Some(seed) = range.clone().find(healed) {
+        panic!("seed {seed} does not fail any more: take it out of tests/sim/open.rs");
+    }
+    if let Some((seed, wrong)) = sum.failed.iter().find(|(seed, wrong)| !is_known(*seed, wrong)) {
         panic!("{}", tell(&Case::from_environment(*seed), wrong));
     }
     sometimes::judge(range.end - range.start);

@@ -10,6 +10,7 @@ use std::thread;
 use hotpair_core::mutant::{Mutant, choose};
 
 use crate::case::Case;
+use crate::open;
 
 /// Each mistake is found within so many seeds.
 const WITHIN: u64 = 300;
@@ -18,15 +19,14 @@ const RARE: &[(Mutant, u64)] = &[(Mutant::FenceTooShort, 600)];
 /// Not found within 300 seeds yet: the faults are too seldom, or a second defence hides the mistake. `HOTPAIR_MUTANT=`
 /// tries them.
 const NOT_FOUND: &[Mutant] = &[
+    Mutant::HoldIgnored,
     Mutant::AbortDoesNotResume,
     Mutant::AbortUnconfirmed,
     Mutant::AbortedOfferTaken,
     Mutant::RecoveryUnguarded,
     Mutant::StopWithoutSwitch,
-    Mutant::WatermarkTooHigh,
     Mutant::UnitedTwice,
     Mutant::StandbyPublishes,
-    Mutant::RefusedIsDone,
     Mutant::LagForgotten,
     Mutant::StandbyJudges,
 ];
@@ -44,6 +44,10 @@ fn found(mutant: Mutant, within: u64) -> Option<(u64, String)> {
                     let known = first.lock().unwrap().as_ref().is_some_and(|(best, _)| *best < seed);
                     if seed >= within || known {
                         return;
+                    }
+                    // What fails without a mistake too finds none.
+                    if open::known(seed).is_some() {
+                        continue;
                     }
                     let Some(wrong) = Case::of(seed, None).play().wrong else { continue };
                     let what = wrong.to_string();

@@ -83,6 +83,8 @@ pub struct Process {
     pub closed: u64,
     pub opened: u64,
     pub beat: Millis,
+    /// When it went on after it had stood still.
+    pub went_on_at: Option<u64>,
     pub detector: FailureDetector,
     /// The control connection as the link knows it, and as arbiter and replicator were told.
     pub link: Option<u64>,
@@ -312,6 +314,7 @@ impl Node {
             closed: 1,
             opened: 0,
             beat: now.mono,
+            went_on_at: None,
             detector: FailureDetector::new(detector, self.mono(now_us)),
             link: None,
             arbiter_link: None,

@@ -43,6 +43,8 @@ pub struct PairOracle {
     /// When each last decided to take a tenure, and when it had heard its peer then, and the greatest counter that it had
     /// seen.
     decided: [(u64, u64, u64); 2],
+    /// Whether the peer's process that it had met was gone then.
+    was_gone: [bool; 2],
     takes: [u64; 2],
     /// The greatest counter that the present process of each has seen for longer than an exchange, and that process.
     seen: [(u64, u64); 2],
@@ -157,12 +159,14 @@ impl World {
             let (boot, seen) = self.pair.seen[node];
             let seen = if boot == n.boots { seen } else { 0 };
             self.pair.decided[node] = (self.now, heard, seen);
+            let peer = &self.nodes[1 - node];
+            self.pair.was_gone[node] = peer.process.is_none() || peer.boots != self.pair.met[node];
         }
     }
 
     /// May it run, for this reason?
     fn runs_rightly(&mut self, node: usize, event: &Event) {
-        let (n, peer) = (&self.nodes[node], &self.nodes[1 - node]);
+        let n = &self.nodes[node];
         let Some(process) = &n.process else { return };
         let reason = event.reason.as_str();
         let silent = reason.starts_with("the peer was silent");
@@ -180,9 +184,9 @@ impl World {
             results.push(invariants::silent_long_enough(n.id, silent_ms * 102 / 100 + 1, self.plan.failover_time_ms));
         }
         if dead {
-            let lives = peer.process.is_some() && peer.boots == self.pair.met[node];
+            let gone = self.pair.was_gone[node];
             let restarted = reason.starts_with("the peer was restarted");
-            results.push(invariants::dead_indeed(n.id, restarted || !lives, self.plan.fast_failover));
+            results.push(invariants::dead_indeed(n.id, restarted || gone, self.plan.fast_failover));
         }
         for result in results {
             self.check(result);
