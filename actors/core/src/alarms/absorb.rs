@@ -211,7 +211,11 @@ fn absorb_alarm(desk: &mut Desk<'_>, id: AlarmId, events: &BTreeMap<EventId, Oth
 /// not know to be over.
 fn waits_there(table: &AlarmTable, id: AlarmId, own: &AlarmState, other: &Other) -> bool {
     let event = other.occurrence.event;
-    if other.is_over() || table.has_ended(event) || own.ended.is_some_and(|(ended, _)| ended == event) {
+    if other.is_over()
+        || table.has_ended(event)
+        || table.was_replaced(event)
+        || own.ended.is_some_and(|(ended, _)| ended == event)
+    {
         return false;
     }
     let last_began = table.last_ended_began(id).max(own.ended.map(|(_, began)| began));

@@ -266,6 +266,11 @@ impl AlarmTable {
         self.put(id, state);
     }
 
+    /// Whether another occurrence took the place of this one here.
+    pub(super) fn was_replaced(&self, event: EventId) -> bool {
+        self.ended.was_replaced(event)
+    }
+
     /// An event of the other node needs no second look.
     pub(super) fn note_ended(&mut self, event: EventId) {
         self.ended.note(event);
@@ -305,6 +310,8 @@ impl AlarmTable {
                 self.forget_event(id, event);
                 if after.is_none() {
                     self.ended.note_occurrence(id, event, active_time);
+                } else {
+                    self.ended.note_replaced(event);
                 }
             }
             match after {

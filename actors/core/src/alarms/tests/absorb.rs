@@ -257,6 +257,21 @@ fn what_was_acknowledged_and_over_here_does_not_come_back() {
     assert_eq!(split.ours.shown(0), "Normal");
 }
 
+/// Seed 1784 of the simulation: it was cleared a second time in the journal.
+#[test]
+fn one_that_both_raised_does_not_come_back_when_another_took_its_place_here_by_a_clock_that_is_behind() {
+    let mut split = Split::after(one(), |_| {});
+    split.ours.value_at(20, 110.0);
+    split.theirs.value_at(20, 110.0);
+    split.ours.value_at(30, 90.0);
+    split.ours.sample(0, good(110.0, 15));
+    split.ours.ack(split.ours.event(0), "");
+    split.ours.sample(0, good(90.0, 16));
+    assert_eq!(split.ours.shown(0), "Normal");
+    assert_eq!(split.heal(), []);
+    assert_eq!(split.ours.shown(0), "Normal");
+}
+
 #[test]
 fn of_several_occurrences_the_last_one_is_taken_over() {
     let mut split = Split::after(one(), |node| node.value_at(5, 110.0));
