@@ -228,7 +228,11 @@ impl World {
                 RecoveryMode::Manual => led[node] > led[1 - node] || led[node] == led[1 - node] && !is_master,
             };
             let what = || format!("{} of {:?}, recovery {:?}", self.nodes[node].name, led, self.plan.recovery);
-            if met {
+            // One that stood still and does not know yet who runs is not Running: it gives way to one that is.
+            let fenced_us = self.plan.failover_time_ms * 1000 + self.exchange_us();
+            let went_on_at = other.as_ref().and_then(|other| other.went_on_at);
+            let fenced = went_on_at.is_some_and(|at| self.now < at + fenced_us);
+            if met && !fenced {
                 results.push(invariants::the_right_one_stays(id, right, what));
             }
             results.push(invariants::goes_on_above_both(epoch, led, other_leads && met));
