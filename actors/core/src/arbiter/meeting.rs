@@ -32,9 +32,10 @@ impl Arbiter {
             return self.stand_by("connected to the Master");
         }
         let gathering = matches!(self.state, State::Starting { gathering: true, .. });
-        // Changes alone are not all that it takes: alarms come on their own. With a broken disk they may never.
-        let lacks = if gathering && self.disk.is_none() { !self.tags.in_sync } else { self.has_less_than(peer) };
-        if lacks && !(gathering && self.tags.in_sync) && !mutant::on(Mutant::StartsWithoutFresherData) {
+        if self.has_less_than(peer)
+            && !(gathering && self.tags.in_sync)
+            && !mutant::on(Mutant::StartsWithoutFresherData)
+        {
             self.follow(peer);
             if let State::Starting { gathering, .. } = &mut self.state {
                 *gathering = true;

@@ -1,7 +1,7 @@
 //! Start of each mode, and fresher data first.
 
 use super::pair::{Backup, FAILOVER, MISSED_PINGS, Master, Pair, WAIT};
-use crate::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored, TagFacts};
+use crate::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored};
 use crate::authority::Availability;
 use crate::protocol::Tenure;
 use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
@@ -152,35 +152,6 @@ fn a_stale_master_takes_the_fresher_data_before_it_runs() {
     assert_eq!(pair.node(Master).facts.applied, 90_000);
     assert_eq!(pair.view(Master).reason, "took the Backup's data first");
     assert!(pair.counter(Master) > 2);
-}
-
-/// Seed 1134 of the simulation: it ran as soon as it had the values, with a quarter of the alarms' journal.
-#[test]
-fn a_master_that_gathers_waits_for_the_alarms_too_unless_its_disk_is_broken() {
-    for broken in [false, true] {
-        let mut pair = Pair::new();
-        pair.holds(Backup, &[(2, Backup)], 90_000);
-        pair.replicates = false;
-        pair.restart(Master);
-        pair.restart(Backup);
-        pair.connect();
-        let now = pair.now;
-        let lineage = pair.node(Backup).arbiter.report(now).lineage;
-        let leader = lineage.epoch();
-        pair.input(Master, Input::Adopted(lineage));
-        let facts = TagFacts { applied: 90_000, durable: 90_000, last: 90_000, leader, ..pair.node(Master).facts };
-        pair.node(Master).facts = facts;
-        pair.input(Master, Input::Tags(facts));
-        pair.pass(WAIT);
-        pair.shows(Master, Status::Unknown, Status::Standby);
-        if broken {
-            pair.input(Master, Input::Disk(Some("the disk is full".into())));
-        } else {
-            pair.node(Master).facts.in_sync = true;
-            pair.input(Master, Input::Tags(TagFacts { in_sync: true, ..facts }));
-        }
-        assert_eq!(pair.view(Master).reason, "took the Backup's data first", "broken: {broken}");
-    }
 }
 
 #[test]
