@@ -138,15 +138,16 @@ fn pass_through(from: impl Read + Send + 'static, prefix: String) -> JoinHandle<
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn node_that_runs(script: &str) -> (tempfile::TempDir, Child) {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("node");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+        let (text, program) = (folder.path().join("text"), folder.path().join("node"));
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // By a process of its own: a program that this one has had open for writing cannot be started ("text file
+        // busy") while a process that another test starts at that moment still holds a copy of its descriptor.
+        let made = Command::new("install").args(["-m", "700"]).args([&text, &program]).status().unwrap();
+        assert!(made.success());
         let child = Child::start(&program, Mode::Master, folder.path().join("hotpair.toml"), 1, Paint::PLAIN).unwrap();
         (folder, child)
     }
