@@ -90,8 +90,10 @@ struct Taking {
     tenure: Tenure,
     reason: String,
     offer: Option<Offered>,
-    /// It runs already, under an earlier epoch.
-    runs: bool,
+    /// It runs already, under an earlier epoch: as what.
+    runs: Option<Running>,
+    /// Meanwhile the peer ran or followed an epoch that this one does not exceed.
+    outranked: bool,
 }
 
 /// A tenure.
@@ -288,8 +290,9 @@ impl Arbiter {
         let fork = Fork { epoch, at: fork_at };
         let forgets = mutant::on(Mutant::ForksForgotten);
         let lineage = if forgets { Lineage::new(vec![fork]) } else { self.lineage.promoted(fork) };
-        let taking =
-            Taking { ticket: self.next_ticket, lineage, tenure, reason: reason.into(), offer, runs: self.is_running() };
+        let runs = if let State::Running(running) = &self.state { Some(running.clone()) } else { None };
+        let (ticket, reason) = (self.next_ticket, reason.into());
+        let taking = Taking { ticket, lineage, tenure, reason, offer, runs, outranked: false };
         let reserved = epoch.counter <= self.reserved || mutant::on(Mutant::PromotionBeforeStore);
         self.store(taking.lineage.clone());
         if reserved {
@@ -304,7 +307,7 @@ impl Arbiter {
         self.lineage = taking.lineage;
         self.tenure = taking.tenure;
         // While it was stored a higher one may have been seen.
-        self.outranked = self.max_counter > self.epoch().counter;
+        self.outranked = taking.outranked || self.max_counter > self.epoch().counter;
         self.following = None;
         self.nobody_runs_since = None;
         self.outranks_since = None;

@@ -88,15 +88,22 @@ impl Arbiter {
         match state {
             State::Idle | State::Standby | State::Faulted | State::Stopped => {}
             State::Starting { deadline, gathering } => (deadline.since(now), gathering).hash(into),
-            State::Taking(Taking { ticket, lineage, tenure, reason: _, offer, runs }) => {
-                (ticket, lineage, tenure, offer.as_ref().map(Offered::fingerprint), runs).hash(into);
+            State::Taking(Taking { ticket, lineage, tenure, reason: _, offer, runs, outranked }) => {
+                (ticket, lineage, tenure, offer.as_ref().map(Offered::fingerprint), outranked).hash(into);
+                runs.is_some().hash(into);
+                if let Some(running) = runs {
+                    fingerprint_of_running(running, now, into);
+                }
             }
-            State::Running(Running { fenced_until, awaiting_loser, quiesced, next: (tenure, _) }) => {
-                (fenced_until.map(|until| until.since(now)), awaiting_loser, quiesced, tenure).hash(into);
-            }
+            State::Running(running) => fingerprint_of_running(running, now, into),
             State::Ceding(ceding) => ceding.fingerprint(now, into),
         }
     }
+}
+
+fn fingerprint_of_running(running: &Running, now: Millis, into: &mut impl Hasher) {
+    let Running { fenced_until, awaiting_loser, quiesced, next: (tenure, _) } = running;
+    (fenced_until.map(|until| until.since(now)), awaiting_loser, quiesced, tenure).hash(into);
 }
 
 fn fingerprint_of_report(report: &Report, into: &mut impl Hasher) {

@@ -4,7 +4,7 @@ use super::switch::Wish;
 use super::{Arbiter, Effect, Input, MAX_COUNTER, Peer, Running, State, TagFacts, Tenure};
 use crate::lineage::Lineage;
 use crate::protocol::{Control, Greeting, Hold, Report};
-use crate::types::{Millis, Mode, Status};
+use crate::types::{Epoch, Millis, Mode, Status};
 
 /// Whoever is refused asks again within this time: as long as it is told the same, nobody is replaced.
 const REFUSED_AGAIN_MS: u64 = 2000;
@@ -20,7 +20,7 @@ impl Arbiter {
             Input::Unavailable { last_sign } => {
                 self.silent = Some((last_sign, now));
                 self.await_no_loser();
-                if self.is_leading() && self.linked {
+                if self.linked && (self.is_leading() || matches!(self.state, State::Taking(_))) {
                     // What the peer sent before it fell silent must not arrive when its deadlines have passed.
                     self.effects.push(Effect::DropLink);
                     self.link_down();
@@ -172,7 +172,11 @@ impl Arbiter {
     fn hear_report(&mut self, report: Report, now: Millis) {
         let (mine, theirs) = (self.epoch(), report.lineage.epoch());
         self.saw(theirs.counter);
-        self.outranked |= self.is_leading() && theirs != mine && (mine.counter..=MAX_COUNTER).contains(&theirs.counter);
+        let outranks = |own: Epoch| theirs != own && (own.counter..=MAX_COUNTER).contains(&theirs.counter);
+        self.outranked |= self.is_leading() && outranks(mine);
+        if let State::Taking(taking) = &mut self.state {
+            taking.outranked |= outranks(taking.lineage.epoch());
+        }
         self.hear_hold(report.hold, now);
     }
 
@@ -208,8 +212,20 @@ impl Arbiter {
         if matches!(&self.state, State::Taking(taking) if taking.ticket == ticket)
             && let State::Taking(taking) = std::mem::replace(&mut self.state, State::Standby)
         {
-            self.run(taking);
+            match taking.runs {
+                // The peer ran under a later one meanwhile: which of the two stays is decided anew.
+                Some(running) if taking.outranked && self.peer_report().is_some() => self.run_as_before(running),
+                _ => self.run(taking),
+            }
         }
+    }
+
+    /// The tenure that is on disk, or on its way there, does not begin: the present one goes on, as it was.
+    pub(super) fn run_as_before(&mut self, running: Running) {
+        self.state = State::Running(running);
+        self.outranked = true;
+        // This lineage is the last word.
+        self.store(self.lineage.clone());
     }
 
     fn store_failed(&mut self, ticket: u64, reason: &str) {
@@ -225,7 +241,7 @@ impl Arbiter {
             }
             self.fault = Some(reason.clone());
             self.fault_of_disk = true;
-            if taking.runs {
+            if taking.runs.is_some() {
                 // Its present epoch is good: it goes on until a peer is ready to take over.
                 self.state = State::Running(Running::default());
                 self.effects.push(Effect::Resume);

@@ -14,7 +14,7 @@ impl Arbiter {
             State::Standby | State::Faulted => self.stand_by_with(&peer, now),
             State::Running(_) => self.run_with(&peer, now),
             State::Ceding(_) => self.cede_with(&peer, now),
-            State::Taking(taking) if taking.offer.is_none() && !taking.runs => self.take_beside(&peer, now),
+            State::Taking(taking) if taking.runs.is_none() => self.take_beside(&peer, now),
             State::Idle | State::Taking(_) | State::Stopped => {}
         }
     }
@@ -46,11 +46,13 @@ impl Arbiter {
         }
     }
 
-    /// While its epoch was being stored this node met a peer that runs: what it was to run for is over.
+    /// While its epoch was being stored this node met a peer that runs, and does not offer that any more: what it was
+    /// to run for is over.
     fn take_beside(&mut self, peer: &Report, now: Millis) {
         if peer.status != Status::Running || peer.switching != 0 {
             return;
         }
+        self.offer = None;
         let starts = matches!(&self.state, State::Taking(Taking { tenure: Tenure::Start, .. }));
         self.recovery.just_started |= starts && self.settings.mode == Mode::Master;
         self.stand_by("the peer is Running");
@@ -117,7 +119,7 @@ impl Arbiter {
                 self.quiesce_for(Tenure::DualRunning, "two nodes were Running and this one stays");
             }
         } else if awaiting {
-            if running.quiesced {
+            if running.quiesced && !fenced {
                 let (tenure, reason) = running.next;
                 if mutant::on(Mutant::WinnerKeepsEpoch) {
                     self.state = State::Running(Running::default());

@@ -1,6 +1,6 @@
 //! Running without the peer's word: it is gone, or never came.
 
-use super::{Arbiter, Effect, Running, State, Tenure};
+use super::{Arbiter, Effect, Running, State, Taking, Tenure};
 use crate::authority::{PeerLife, Verdict};
 use crate::mutant::{self, Mutant};
 use crate::types::{Millis, Mode, Status};
@@ -125,6 +125,10 @@ impl Arbiter {
         }
         if mutant::on(Mutant::NoFence) {
             return;
+        }
+        if let State::Taking(Taking { runs: Some(running), .. }) = &self.state {
+            // The peer may have run since: it asks before the next tenure begins.
+            self.run_as_before(running.clone());
         }
         if let State::Running(running) = &mut self.state {
             let fence = if mutant::on(Mutant::FenceTooShort) { 1 } else { self.settings.failover_time_ms };

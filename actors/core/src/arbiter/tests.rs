@@ -8,6 +8,7 @@ mod failover;
 mod faults;
 mod pair;
 mod recovery;
+mod slow_store;
 mod start;
 mod stop_and_hold;
 mod switch;
