@@ -16,7 +16,7 @@
 //!   and by a power cut of both if its tag is not retained; any other by one failure. What a divergence report says gave
 //!   way, gave way.
 //! - `HISTORY-4` what an operator was told to be done is in the journals of both nodes when all is quiet: once, unless it
-//!   was asked for at each of two nodes that did not see each other. What is unknown is there once at most.
+//!   was asked for at each of two nodes that did not see each other, or both ran. What is unknown is there once at most.
 //! - `HISTORY-5` an acknowledgement that was answered as replicated is seen at each Running node from then on; one that
 //!   was answered as done, when all is quiet.
 //! - `HISTORY-6` when a Switch is answered ok, and nothing failed since it was pressed, exactly one node is Running.
@@ -38,6 +38,8 @@ use crate::world::World;
 /// So many of the last writes that were answered are looked at for each read.
 const LOOK_BACK: usize = 16;
 
+type Entries = BTreeMap<(Epoch, u64), Arc<AlarmEntry>>;
+
 pub struct History {
     rng: Rng,
     next_read: u64,
@@ -51,6 +53,8 @@ pub struct History {
     failures: Vec<(u64, bool)>,
     /// The last moment when the two nodes did not see each other.
     apart_at: u64,
+    /// Or both were Running: each goes by its own word until they have settled who stays.
+    unsettled_at: u64,
     requests: BTreeMap<Arc<str>, Requested>,
     /// Occurrences whose acknowledgement was answered as done, and since when as replicated.
     acknowledged: BTreeMap<EventId, Option<u64>>,
@@ -109,6 +113,7 @@ impl History {
             gave_way: [0; 4],
             failures: Vec::new(),
             apart_at: 0,
+            unsettled_at: 0,
             requests: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             switches: BTreeMap::new(),
@@ -129,11 +134,12 @@ impl History {
         self.forgets = true;
     }
 
-    /// A disk is lost, the other one has these entries.
-    pub fn lost_disk(&mut self, entries: &BTreeMap<(Epoch, u64), Arc<AlarmEntry>>) {
-        let has = |id: &Arc<str>| entries.values().any(|entry| entry.operation.as_ref() == Some(id));
+    /// A disk is lost with these entries, the other one has those.
+    pub fn lost_disk(&mut self, own: &Entries, entries: &Entries) {
+        let has = |of: &Entries, id: &Arc<str>| of.values().any(|entry| entry.operation.as_ref() == Some(id));
         for (id, requested) in &mut self.requests {
-            requested.lost |= requested.ok && !has(id);
+            // The answer may be on its way still.
+            requested.lost |= (requested.ok || has(own, id)) && !has(entries, id);
         }
         let acknowledges = |event: &EventId, entry: &AlarmEntry| entry.event == *event && entry.acked;
         self.acknowledged.retain(|event, _| entries.values().any(|entry| acknowledges(event, entry)));
@@ -240,7 +246,7 @@ impl World {
             requested.failed += u32::from(failed);
             requested.ok |= good;
             if !requested.replicated {
-                requested.apart |= self.history.apart_at >= requested.at;
+                requested.apart |= self.history.unsettled_at >= requested.at;
             }
             requested.replicated |= replicated;
         }
@@ -280,8 +286,12 @@ impl World {
 
     /// After each event: somebody reads now and then.
     pub fn history_goes_on(&mut self) {
-        if !self.is_whole() {
+        let whole = self.is_whole();
+        if !whole {
             self.history.apart_at = self.now;
+        }
+        if !whole || [0, 1].iter().all(|node| self.status_of(*node) == Some(Status::Running)) {
+            self.history.unsettled_at = self.now;
         }
         if self.now >= self.history.next_read {
             self.history.next_read = self.now + self.history.rng.range(1_000, 60_000);
@@ -389,7 +399,7 @@ impl World {
                 .each_ref()
                 .map(|node| node.journal.entries.values().filter(|entry| entry.operation.as_ref() == Some(id)).count());
             // Each of two nodes that do not see each other does what it is asked for.
-            let apart = requested.apart || self.history.apart_at >= requested.at && !requested.replicated;
+            let apart = requested.apart || self.history.unsettled_at >= requested.at && !requested.replicated;
             let once = if apart { requested.attempts.min(2) as usize } else { 1 };
             let (least, most) = match requested {
                 Requested { ok: true, lost, .. } if *lost || self.history.forgets => (0, once),

@@ -210,18 +210,19 @@ impl World {
     pub fn begins_to_lead(&mut self, node: usize, lineage: &Lineage) {
         let epoch = lineage.epoch();
         let id = self.nodes[node].id;
+        let met = self.have_met();
         let (Some(mine), other) = (&self.nodes[node].process, &self.nodes[1 - node].process) else { return };
-        let tenure = mine.arbiter.view(self.nodes[node].mono(self.now)).tenure;
+        let view = mine.arbiter.view(self.nodes[node].mono(self.now));
+        let tenure = view.tenure;
+        let healed = tenure == Tenure::DualRunning && view.reason.starts_with("two nodes were Running");
         let led = self.pair.led;
         let other_leads = other.as_ref().is_some_and(|other| other.replicator.leads());
-        let met =
-            other.as_ref().is_some_and(|other| mine.arbiter_link.is_some() && mine.arbiter_link == other.arbiter_link);
         let mut results = Vec::new();
         results.push(invariants::above_all_seen(id, epoch, self.pair.decided[node].2));
         let both_since = self.pair.open_since.zip(self.pair.leads_since[1 - node]).map(|(a, b)| a.max(b));
         let beside = both_since.filter(|_| met && other_leads && !mine.replicator.leads()).map(|at| self.now - at);
         let mine_again = led[node] > 0 && self.pair.leads_since[node].is_some();
-        if tenure == Tenure::DualRunning && mine.arbiter.epoch() == epoch {
+        if healed && mine.arbiter.epoch() == epoch {
             let is_master = self.nodes[node].mode == Mode::Master;
             let right = match self.plan.recovery {
                 RecoveryMode::Automatic => is_master,
@@ -235,8 +236,12 @@ impl World {
             if met && !fenced {
                 results.push(invariants::the_right_one_stays(id, right, what));
             }
-            results.push(invariants::goes_on_above_both(epoch, led, other_leads && met));
-        } else if !mine_again {
+            // Of one that has gone again it cannot know what it did since.
+            if met {
+                results.push(invariants::goes_on_above_both(epoch, led, other_leads));
+            }
+        } else if !mine_again && !(view.reason.starts_with("the peer was silent") && self.is_slow()) {
+            // A message that took longer than the failover time is silence, see TAKE-1.
             results.push(invariants::not_beside_a_running_peer(id, beside, self.exchange_us()));
         }
         if tenure == Tenure::Recovery && mine.arbiter.epoch() == epoch {
@@ -266,6 +271,20 @@ impl World {
         }
     }
 
+    /// Both sides hold the same connection for open.
+    fn have_met(&self) -> bool {
+        let [a, b] = self.nodes.each_ref().map(|node| node.process.as_ref().and_then(|process| process.arbiter_link));
+        a.is_some() && a == b
+    }
+
+    /// This node has its peer's word still: who loses it in the middle of a healing takes the higher epoch when they meet
+    /// again.
+    fn knows(&self, node: usize) -> bool {
+        let n = &self.nodes[node];
+        let peer = n.process.as_ref().and_then(|process| process.arbiter.view(n.mono(self.now)).peer);
+        self.have_met() && peer.is_some_and(|peer| peer.connected && peer.status == Status::Standby)
+    }
+
     fn disk_has_failed(&self, node: usize) -> bool {
         let n = &self.nodes[node];
         let told = n.process.as_ref().is_some_and(|process| {
@@ -287,8 +306,7 @@ impl World {
     /// A node comes back with an empty disk: what only it knew is gone, and it is another one.
     pub fn pair_loses_disk(&mut self, node: usize) {
         self.pair.led[node] = 0;
-        let other = &self.nodes[1 - node].journal;
-        self.history.lost_disk(&other.entries);
+        self.history.lost_disk(&self.nodes[node].journal.entries, &self.nodes[1 - node].journal.entries);
     }
 
     pub fn tenures(&self) -> u64 {
@@ -330,7 +348,9 @@ impl World {
                 self.begins_to_lead(node, lineage);
             }
             // One whose next epoch cannot be stored goes on under the present one.
-            TagInput::Resume if self.pair.gave_way == Some(1 - node) && !self.disk_has_failed(node) => {
+            TagInput::Resume
+                if self.pair.gave_way == Some(1 - node) && self.knows(node) && !self.disk_has_failed(node) =>
+            {
                 let epoch = self.nodes[node].process.as_ref().map(|process| process.arbiter.epoch());
                 self.check(invariants::goes_on_above_both(epoch.unwrap_or_default(), self.pair.led, false));
             }
@@ -494,9 +514,12 @@ impl World {
 
     /// How long an exchange between the nodes takes at most, by the network of the last seconds.
     pub fn exchange_us(&self) -> u64 {
-        let slow = self.net.worst_us() > 0 || self.net.narrow.is_some() || self.net.slow_until + SLOW_US > self.now;
         let usual = 3 * self.plan.net_us + 8 * self.plan.mail_us + 20_000;
-        usual + if slow { SLOW_US } else { 0 }
+        usual + if self.is_slow() { SLOW_US } else { 0 }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.net.worst_us() > 0 || self.net.narrow.is_some() || self.net.slow_until + SLOW_US > self.now
     }
 
     /// After each event.
