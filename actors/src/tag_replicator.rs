@@ -273,6 +273,7 @@ impl Handler<LaneFrame> for TagReplicator {
             return;
         }
         if kind == Kind::Alarms {
+            self.shared.replicator.lock().hear_lane(self.shared.clock.now());
             alarm_work::hear(&self.shared, AlarmInput::Frame(&body));
         } else {
             self.hear(TagInput::Frame(&body), ctx);

@@ -163,6 +163,7 @@ fn bulk() -> Vec<Vec<u8>> {
         Bulk::Unmatched { sync: 1, ids: vec![0, 70_000], more: false },
         Bulk::Digest { sync: 1, at: 481, digest: u64::MAX, tags: 3 },
         Bulk::DigestResult { sync: 1, equal: true },
+        Bulk::Beat,
         Bulk::Ack { sync: 1, frames: 2, applied: 481, durable: 480 },
         Bulk::Divergent {
             sync: 1,

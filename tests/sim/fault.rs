@@ -181,7 +181,7 @@ pub const KINDS: &[Kind] = &[
     Kind { open: false, name: "lane reset", draw: |rng| Fault::Reset { bulk: true, late: [late(rng), late(rng)] } },
     Kind { open: false, name: "half-open link", draw: |rng| Fault::HalfOpen { node: node(rng) } },
     Kind { open: false, name: "stuck link", draw: |_| Fault::Stuck { bulk: false } },
-    Kind { open: true, name: "stuck lane", draw: |_| Fault::Stuck { bulk: true } },
+    Kind { open: false, name: "stuck lane", draw: |_| Fault::Stuck { bulk: true } },
     Kind { open: false, name: "second connection", draw: |_| Fault::SecondConnection },
     Kind { open: false, name: "disk full", draw: |rng| Fault::DiskFull { node: node(rng), lasts: lasts(rng) } },
     Kind {

@@ -441,6 +441,10 @@ impl World {
 
     fn frame(&mut self, node: usize, frame: &[u8]) {
         if let Ok(Some(whole)) = hotpair_core::wire::decode(frame, hotpair_core::wire::Kind::Alarms) {
+            let now = self.nodes[node].mono(self.now);
+            if let Some(process) = &mut self.nodes[node].process {
+                process.replicator.hear_lane(now);
+            }
             return self.alarms(node, AlarmInput::Frame(whole.body));
         }
         match hotpair_core::wire::decode(frame, hotpair_core::wire::Kind::Bulk) {

@@ -147,6 +147,8 @@ pub enum Bulk {
         /// How many changes it was given in this sync.
         count: u64,
     },
+    /// Both: this side is there, and the connection carries something.
+    Beat,
 }
 
 /// A write that was done under an operation id. It comes without the number of its last change, which means nothing at a
@@ -229,6 +231,7 @@ pub fn validate(message: &Bulk) -> Result<(), WireError> {
         | Bulk::Digest { .. }
         | Bulk::DigestResult { .. }
         | Bulk::Ack { .. }
-        | Bulk::DivergentTaken { .. } => Ok(()),
+        | Bulk::DivergentTaken { .. }
+        | Bulk::Beat => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ mod feeding;
 mod following;
 mod forwarding;
 mod io;
+mod lane_watch;
 #[cfg(test)]
 mod tests;
 mod writes;
@@ -31,6 +32,7 @@ use crate::value::Sample;
 use feeding::Feeding;
 use following::Following;
 use forwarding::Forwarding;
+use lane_watch::LaneWatch;
 use writes::{Pendings, Waiting};
 
 /// A disk that failed is tried again after this time.
@@ -74,8 +76,8 @@ pub struct Replicator {
     settings: ReplicatorSettings,
     role: Role,
     lineage: Lineage,
-    /// The bulk connection is up.
-    lane: bool,
+    /// The bulk connection, while it is up.
+    lane: Option<LaneWatch>,
     /// The control connection is up.
     linked: bool,
     /// Everything up to here is held, of the leader's changes; of a leader see [`Replicator::applied`].
@@ -125,7 +127,7 @@ impl Replicator {
             settings,
             role: Role::Standby,
             lineage,
-            lane: false,
+            lane: None,
             linked: false,
             followed_to: 0,
             restored_to: durable,
@@ -171,7 +173,10 @@ impl Replicator {
             TagInput::LaneDown => self.lane_down(table),
             TagInput::LinkUp => self.linked = true,
             TagInput::LinkDown => self.link_down(),
-            TagInput::Frame(body) => self.frame(table, body, now),
+            TagInput::Frame(body) => {
+                self.hear_lane(now.mono);
+                self.frame(table, body, now);
+            }
             TagInput::Write(order) => self.write(table, writes::Origin::Here(order.ticket), order, now),
             TagInput::Forward(forward) => self.forwarded_here(table, forward, now),
             TagInput::Forwarded { id, outcome } => self.take_back(table, id, outcome, now),
@@ -195,10 +200,18 @@ impl Replicator {
         let following = self.following.as_ref().and_then(Following::deadline);
         let pending = self.pendings.deadline();
         let store = if self.stores_under_way == 0 { self.store_again_at } else { None };
-        [feeding, following, pending, store, self.waiting.deadline(), self.forwarding.deadline()]
+        let lane = self.lane.as_ref().map(LaneWatch::deadline);
+        [feeding, following, pending, store, lane, self.waiting.deadline(), self.forwarding.deadline()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Something arrived on the bulk connection, though not for the tags.
+    pub fn hear_lane(&mut self, now: Millis) {
+        if let Some(lane) = &mut self.lane {
+            lane.heard(now);
+        }
     }
 
     /// Whether this node takes writes and values of sources now.
@@ -247,6 +260,7 @@ impl Replicator {
 
     /// Answers what is due.
     fn settle(&mut self, table: &mut TagTable, now: Now) {
+        self.watch_lane(now.mono);
         self.watch_follower(table, now.mono);
         self.answer_pending(table, now.mono);
         self.refuse_waiting_since(now.mono);
@@ -306,12 +320,12 @@ impl Replicator {
     }
 
     fn lane_up(&mut self, table: &mut TagTable, now: Now) {
-        self.lane = true;
+        self.lane = Some(LaneWatch::new(now.mono));
         self.request_sync(table, now.mono);
     }
 
     fn lane_down(&mut self, table: &mut TagTable) {
-        self.lane = false;
+        self.lane = None;
         self.end_feeding(table);
         if self.following.take().is_some() {
             self.tell_facts(table);
@@ -387,6 +401,16 @@ impl Replicator {
 
     fn tell_facts(&mut self, table: &TagTable) {
         self.effects.push(TagEffect::ToArbiter(Input::Tags(self.facts(table))));
+    }
+
+    fn watch_lane(&mut self, now: Millis) {
+        let Some(lane) = &mut self.lane else { return };
+        if lane.is_silent(now) {
+            self.lane = None;
+            self.lane_is_stuck();
+        } else if lane.beats(now) {
+            self.send_frame(&Bulk::Beat);
+        }
     }
 
     /// Its other end may not hear that this one is closed: that end opens a new one when the link is made anew.

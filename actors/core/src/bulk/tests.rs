@@ -47,6 +47,7 @@ fn all_messages() -> Vec<Bulk> {
         Bulk::Unmatched { sync: 1, ids: vec![0, u32::MAX], more: true },
         Bulk::Digest { sync: 1, at: 100, digest: u64::MAX, tags: 5 },
         Bulk::DigestResult { sync: 1, equal: true },
+        Bulk::Beat,
         Bulk::Ack { sync: 1, frames: 3, applied: 100, durable: 90 },
         Bulk::Divergent {
             sync: 1,

@@ -105,7 +105,7 @@ impl Replicator {
 
     /// Asks the leader for what this node does not have, if there is a leader and a way to ask.
     pub(super) fn request_sync(&mut self, table: &TagTable, _now: Millis) {
-        let (Some(leader), true, Role::Standby) = (&self.leader, self.lane, self.role) else { return };
+        let (Some(leader), true, Role::Standby) = (&self.leader, self.lane.is_some(), self.role) else { return };
         let diverged = self.diverged(leader, &leader.lineage).is_some();
         if diverged || self.mismatches > 0 {
             self.partial = None;
@@ -172,6 +172,8 @@ impl Replicator {
             Bulk::Unmatched { sync, ids, more } => self.unmatched(table, sync, ids, more),
             Bulk::Ack { sync, frames, applied, durable } => self.confirmed(sync, frames, applied, durable, now.mono),
             Bulk::DigestResult { sync, equal } => self.compared(table, sync, equal),
+            // It was heard.
+            Bulk::Beat => {}
             Bulk::Divergent { .. } => self.others_changes(table, message, now),
             Bulk::SyncRefused { sync, .. } => self.ask_again(sync, now.mono),
             Bulk::SyncStart { sync, lineage, from, last, count, stale_before, paths_follow, resumed } => {

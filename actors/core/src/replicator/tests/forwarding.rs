@@ -55,9 +55,9 @@ fn an_answer_lost_with_the_link_is_an_unknown_outcome() {
 fn an_answer_that_does_not_come_is_an_unknown_outcome_and_a_late_one_changes_nothing() {
     let mut pair = Pair::in_sync(small());
     let ticket = pair.write(B, "a", 5);
-    let deadline = pair.nodes[B].replicator.next_deadline().unwrap().0;
-    assert_eq!(deadline, pair.now + SWITCH_TIMEOUT + 2 * REPLICATION_TIMEOUT);
+    let deadline = pair.now + SWITCH_TIMEOUT + 2 * REPLICATION_TIMEOUT;
     pair.wait(deadline - pair.now - 1);
+    assert!(pair.nodes[B].replicator.next_deadline().unwrap().0 <= deadline);
     assert_eq!(pair.answer(B, ticket), None);
     pair.wait(1);
     assert_eq!(pair.answer(B, ticket).cloned(), refused(WriteRefusal::OutcomeUnknown));
@@ -202,8 +202,9 @@ fn writes_that_waited_too_long_are_refused_and_never_done_later() {
     pair.settle();
     pair.wait(1);
     let later = pair.write(A, "c", 3);
-    assert_eq!(pair.nodes[A].replicator.next_deadline().unwrap().0, pair.now - 1 + SWITCH_TIMEOUT);
-    pair.wait(SWITCH_TIMEOUT - 1);
+    pair.wait(SWITCH_TIMEOUT - 2);
+    assert!(pair.nodes[A].replicator.next_deadline().unwrap().0 <= pair.now + 1);
+    pair.wait(1);
     pair.settle();
     assert_eq!(pair.answer(A, early).cloned(), refused(WriteRefusal::Switching));
     assert_eq!(pair.answer(B, forwarded).cloned(), refused(WriteRefusal::Switching));
