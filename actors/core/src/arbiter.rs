@@ -225,7 +225,13 @@ impl Arbiter {
         }
         self.consider_taking_over(now);
         self.consider_recovery(now);
+        let ceding = matches!(self.state, State::Ceding(_));
         self.consider_waiting_orders(now);
+        if ceding && matches!(self.state, State::Standby) {
+            // It gave Running away to a peer that may be gone by now.
+            self.reconcile(now);
+            self.consider_taking_over(now);
+        }
         self.show(now);
         self.report_changes(now);
         std::mem::take(&mut self.effects)

@@ -85,7 +85,8 @@ impl Arbiter {
         self.following = None;
         self.nobody_runs_since = None;
         self.outranks_since = None;
-        let report = greeting.report.clone();
+        // Whoever it was in sync with, it was not by this connection.
+        let report = Report { in_sync: false, ..greeting.report.clone() };
         self.peer = Some(Peer { greeting, report: report.clone() });
         self.ceding_met_again(was_down);
         self.hear_report(report, now);

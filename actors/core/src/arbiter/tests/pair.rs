@@ -264,7 +264,7 @@ impl Pair {
         self.settle();
     }
 
-    fn greeting(&self, who: Who) -> Greeting {
+    pub fn greeting(&self, who: Who) -> Greeting {
         let node = &self.nodes[who as usize];
         Greeting {
             protocol: (1, 1),

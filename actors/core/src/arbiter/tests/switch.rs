@@ -173,3 +173,15 @@ fn an_order_that_the_running_node_does_not_answer_ends_in_time() {
     pair.pass(10);
     assert_eq!(pair.answer(Backup, request), Some(Err("the Running node did not answer in time")));
 }
+
+/// What the peer says when it greets may speak of an earlier leader.
+#[test]
+fn a_greeting_is_no_proof_of_being_in_sync() {
+    let mut pair = Pair::running();
+    let greeting = pair.greeting(Backup);
+    assert!(greeting.report.in_sync && pair.view(Master).failover_ready);
+    let now = pair.now;
+    pair.node(Master).arbiter.handle(Input::LinkUp(Box::new(greeting)), now);
+    assert_eq!(pair.view(Master).not_ready, ["the Standby node is not in sync"]);
+    pair.refuses_switch(Master, "the Standby node is not in sync");
+}

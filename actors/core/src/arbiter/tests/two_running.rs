@@ -182,3 +182,15 @@ fn the_winner_takes_a_higher_epoch_although_the_loser_with_an_equal_one_has_join
     pair.connect();
     assert_eq!((pair.counter(Master), pair.counter(Backup)), (2, 2));
 }
+
+#[test]
+fn a_loser_whose_winner_is_gone_before_its_own_work_has_stopped_runs_again() {
+    let mut pair = Pair::both_running(RecoveryMode::Automatic);
+    pair.node(Backup).never_quiesces = true;
+    pair.connect();
+    pair.cut();
+    // Silent for longer than the failover time when the switch timeout ends the work: nothing else wakes it.
+    pair.pass(2000);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+    assert!(pair.node(Backup).works);
+}
