@@ -26,6 +26,7 @@ mod operators;
 mod oracle;
 mod pair_oracle;
 mod plan;
+mod plots;
 mod rng;
 mod schedule;
 mod shrink;

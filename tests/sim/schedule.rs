@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::fault::{Fault, KINDS};
+use crate::plots;
 use crate::rng::Rng;
 
 const FIRST_US: u64 = 1_500_000;
@@ -26,7 +27,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Swarm: each seed has its own weights and rate, and some kinds are off.
+    /// Swarm: each seed has its own weights and rate, some kinds are off, and some seeds have plots.
     pub fn draw(seed: u64) -> Self {
         let rng = &mut Rng::new(seed ^ 0x5EED_FA17);
         let on = rng.pick(&[10, 25, 50]);
@@ -40,11 +41,22 @@ impl Schedule {
         }
         let every: u64 = rng.pick(&[300_000, 1_500_000, 4_000_000]);
         let ends = rng.range(4, 16) * 1_000_000;
+        let has_plots = rng.percent(40);
         let mut faults = Vec::new();
         let mut at = FIRST_US;
         while at < ends {
-            let kind = weighted(rng, &weights);
-            faults.push(Scheduled { number: faults.len(), kind, at, fault: (KINDS[kind].draw)(rng) });
+            let drawn = if has_plots && rng.percent(25) {
+                plots::draw(rng)
+            } else {
+                let kind = weighted(rng, &weights);
+                vec![(0, kind, (KINDS[kind].draw)(rng))]
+            };
+            for (after, kind, fault) in drawn {
+                at += after;
+                if at < ends {
+                    faults.push(Scheduled { number: faults.len(), kind, at, fault });
+                }
+            }
             at += rng.range(1_000, every * 2);
         }
         Self { faults, ends }
