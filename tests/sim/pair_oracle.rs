@@ -8,7 +8,7 @@ use hotpair_core::invariants;
 use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{Control, ItemResult, Tenure, WriteOutcome, WriteRefusal};
 use hotpair_core::replicator::{TagEffect, TagInput};
-use hotpair_core::types::{Mode, RecoveryMode, Seq, Status};
+use hotpair_core::types::{Epoch, Mode, RecoveryMode, Seq, Status};
 use hotpair_core::value::Value;
 
 use crate::disk::Op;
@@ -45,7 +45,7 @@ pub struct PairOracle {
     decided: [(u64, u64, u64); 2],
     /// Whether the peer's process that it had met was gone then.
     was_gone: [bool; 2],
-    takes: [u64; 2],
+    takes: [Epoch; 2],
     /// The greatest counter that the present process of each has seen for longer than an exchange, and that process.
     seen: [(u64, u64); 2],
     recoveries: Vec<u64>,
@@ -152,8 +152,8 @@ impl World {
     pub fn takes(&mut self, node: usize, lineage: &Lineage) {
         let n = &self.nodes[node];
         let begun = n.process.as_ref().is_some_and(|process| process.leads_under == Some(lineage.epoch()));
-        if lineage.epoch().node == n.id && !begun && self.pair.takes[node] != lineage.epoch().counter {
-            self.pair.takes[node] = lineage.epoch().counter;
+        if lineage.epoch().node == n.id && !begun && self.pair.takes[node] != lineage.epoch() {
+            self.pair.takes[node] = lineage.epoch();
             let last = self.pair.heard[node];
             let heard = if self.now - last <= self.exchange_us() { self.pair.heard_before[node] } else { last };
             let (boot, seen) = self.pair.seen[node];
