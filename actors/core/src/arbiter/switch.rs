@@ -322,8 +322,13 @@ impl Arbiter {
         }
         // Whoever is answered and looks at both nodes sees one Running.
         let moved = self.is_running() && self.peer_report().is_none_or(|peer| peer.status != Status::Running);
+        // It fell silent and was replaced: nobody gave Running away, and perhaps there are two.
+        let silent = self.silent.is_some() && !self.dead && !self.goodbye;
         for order in std::mem::take(&mut self.orders) {
-            let result = if moved {
+            let result = if moved && silent {
+                Err("the other node does not answer: this one took over, and the other one may be Running too"
+                    .to_owned())
+            } else if moved {
                 Ok(())
             } else if now >= order.deadline {
                 Err("the Running node did not answer in time".to_owned())

@@ -45,6 +45,28 @@ fn an_order_of_the_standby_hears_of_the_abort_too() {
 }
 
 #[test]
+fn an_order_that_ends_in_a_takeover_from_a_silent_node_is_not_done() {
+    let mut pair = Pair::running();
+    pair.slow_messages = true;
+    let request = pair.press_switch_at(Backup);
+    pair.cut();
+    pair.pass(FAILOVER);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+    pair.shows(Master, Status::Running, Status::Faulted);
+    let why = "the other node does not answer: this one took over, and the other one may be Running too";
+    assert_eq!(pair.answer(Backup, request), Some(Err(why)));
+}
+
+#[test]
+fn an_order_that_ends_in_a_takeover_from_a_dead_node_is_done() {
+    let mut pair = Pair::running();
+    pair.slow_messages = true;
+    let request = pair.press_switch_at(Backup);
+    pair.kill(Master);
+    assert_eq!(pair.answer(Backup, request), Some(Ok(())));
+}
+
+#[test]
 fn having_offered_the_old_node_does_not_run_before_the_abort_is_confirmed() {
     let (mut pair, _) = offered();
     pair.slow_messages = true;
