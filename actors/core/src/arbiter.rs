@@ -218,6 +218,7 @@ impl Arbiter {
     pub fn handle(&mut self, input: Input, now: Millis) -> Vec<Effect> {
         self.handled_at = now;
         self.take_in(input, now);
+        self.obey_hold(now);
         let before = std::mem::discriminant(&self.state);
         self.reconcile(now);
         if std::mem::discriminant(&self.state) != before {

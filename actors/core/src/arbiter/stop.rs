@@ -1,7 +1,8 @@
-//! Clean stops, and nodes of which a part cannot work: both give Running away first if somebody can take it.
+//! Clean stops, and nodes of which a part cannot work: both give Running away first if somebody can take it. And holds,
+//! which stop a node that is about to run by itself.
 
 use super::switch::{Origin, Wish};
-use super::{Arbiter, Effect, Running, State};
+use super::{Arbiter, Effect, Running, State, Taking};
 use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, Tenure};
 use crate::types::{Millis, Status};
@@ -64,6 +65,33 @@ impl Arbiter {
         {
             self.fault_retry = now.plus(self.settings.switch_timeout_ms.saturating_mul(2));
             self.begin_switch(Tenure::Failover, Wish::of_nobody(fault), Origin::Itself, now);
+        }
+    }
+
+    /// A hold begins while the epoch of a takeover or of a recovery is on its way to the disk, or before an offer of a
+    /// recovery is taken: neither has happened yet, and neither may happen now.
+    pub(super) fn obey_hold(&mut self, now: Millis) {
+        if !self.held(now) || mutant::on(Mutant::HoldIgnored) {
+            return;
+        }
+        let why = "a maintenance hold is in force";
+        let was_taking = matches!(self.state, State::Taking(_));
+        let recovery = self.offer.as_ref().filter(|offer| offer.is_recovery()).map(|offer| offer.switch);
+        match &self.state {
+            // One that never met its peer starts alone: that is no failover.
+            State::Taking(Taking { tenure: Tenure::Failover, offer: None, runs: false, .. }) if self.peer.is_some() => {
+                self.stand_by(why);
+            }
+            State::Taking(_) | State::Standby if recovery.is_some() => self.state = State::Standby,
+            _ => return,
+        }
+        if was_taking {
+            // The tenure that is on its way to the disk never began: this lineage is the last word.
+            self.store(self.lineage.clone());
+        }
+        if let Some(switch) = recovery {
+            self.offer = None;
+            self.effects.push(Effect::Send(Control::AbortConfirmed { switch, reason: why.into() }));
         }
     }
 

@@ -87,6 +87,11 @@ pub(super) struct Order {
 }
 
 impl Offered {
+    /// Whether nobody but the rule of automatic recovery wants it.
+    pub(super) fn is_recovery(&self) -> bool {
+        self.tenure == Tenure::Recovery
+    }
+
     /// See [`Arbiter::fingerprint`].
     pub(super) fn fingerprint(&self) -> impl Hash {
         (self.switch, self.last, self.tenure)

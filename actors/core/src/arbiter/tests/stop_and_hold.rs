@@ -1,6 +1,6 @@
 //! Clean stops, and maintenance holds.
 
-use super::pair::{Backup, FAILOVER, Master, Pair, SWITCH_TIMEOUT, WAIT};
+use super::pair::{Backup, Disk, FAILOVER, Master, Pair, SWITCH_TIMEOUT, WAIT};
 use crate::arbiter::Effect;
 use crate::protocol::{Control, Tenure};
 use crate::types::{RecoveryMode, Status};
@@ -143,6 +143,63 @@ fn a_hold_forbids_automatic_recovery_and_switch_still_works() {
         let request = pair.press_switch_at(who);
         assert_eq!(pair.answer(who, request), Some(Ok(())));
     }
+}
+
+#[test]
+fn a_hold_stops_a_takeover_whose_epoch_is_not_stored_yet() {
+    let mut pair = Pair::running();
+    pair.node(Backup).disk = Disk::Slow;
+    pair.restart(Backup);
+    pair.connect();
+    pair.kill(Master);
+    pair.shows(Backup, Status::Standby, Status::Faulted);
+    pair.hold(Backup, 60_000);
+    pair.disk_answers(Backup);
+    pair.pass(50_000);
+    pair.shows(Backup, Status::Standby, Status::Faulted);
+    let now = pair.now;
+    let node = pair.node(Backup);
+    assert_eq!(node.stored.lineage, node.arbiter.report(now).lineage, "on its disk is what it goes by");
+    pair.pass(10_000);
+    pair.disk_answers(Backup);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+}
+
+#[test]
+fn a_hold_stops_a_recovery_that_is_offered_already() {
+    let mut pair = Pair::running();
+    pair.kill(Master);
+    pair.restart(Master);
+    pair.replicates = false;
+    pair.connect();
+    pair.replicates = true;
+    pair.slow_messages = true;
+    pair.settle();
+    assert!(pair.node(Master).sent(|m| matches!(m, Control::SwitchRequest(_))));
+    // The request arrives, and before the offer does the hold begins.
+    pair.hold(Master, 60_000);
+    pair.slow_messages = false;
+    pair.settle();
+    assert!(pair.node(Backup).sent(|m| matches!(m, Control::Offer { tenure: Tenure::Recovery, .. })));
+    pair.pass(50_000);
+    pair.shows(Master, Status::Standby, Status::Running);
+    assert!(pair.node(Backup).works);
+    pair.pass(10_000);
+    pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn a_hold_stops_a_recovery_whose_epoch_is_not_stored_yet() {
+    let mut pair = Pair::running();
+    pair.kill(Master);
+    pair.node(Master).disk = Disk::Slow;
+    pair.restart(Master);
+    pair.connect();
+    assert!(!pair.node(Backup).works, "it has offered Running");
+    pair.hold(Backup, 60_000);
+    pair.disk_answers(Master);
+    pair.shows(Master, Status::Standby, Status::Running);
+    assert!(pair.node(Backup).works);
 }
 
 #[test]
