@@ -43,6 +43,7 @@ fn greeting(boot: u64) -> Control {
             hold: Hold::default(),
             switching: 0,
             running_ms: 0,
+            recoveries_ms: Vec::new(),
         },
     }))
 }

@@ -57,6 +57,7 @@ fn control() -> Vec<Vec<u8>> {
         hold: Hold { version: 1, remaining_ms: 60_000, reason: "works".into() },
         switching: 0,
         running_ms: 5,
+        recoveries_ms: vec![599_000],
     };
     let greeting = Greeting {
         protocol: PROTOCOL_VERSIONS,

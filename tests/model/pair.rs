@@ -329,7 +329,7 @@ impl Making<'_> {
 
     fn greeting(&mut self, who: usize) -> Option<u32> {
         let mut greeting = self.known.nodes[self.pair.nodes[who] as usize].greeting(self.plan)?;
-        greeting.report.running_ms = 0;
+        crate::run::tell_no_time(&mut greeting.report);
         Some(self.known.message(Control::Greeting(Box::new(greeting))))
     }
 

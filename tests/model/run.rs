@@ -13,6 +13,13 @@ use crate::data::{Data, Role, Stage};
 use crate::node::{Act, Happens, Node, Outcome, Process, Shown, Stored, Write};
 use crate::plan::{Broken, FAILOVER_MS, MISSED_PINGS_MS, Plan, SWITCH_TIMEOUT_MS, WAIT_MS};
 
+/// For how long a node has been Running is only shown, and ten minutes after a recovery are longer than any run: without
+/// these times more messages are equal.
+pub fn tell_no_time(report: &mut Report) {
+    report.running_ms = 0;
+    report.recoveries_ms.fill(600_000);
+}
+
 pub struct Run<'a> {
     plan: &'a Plan,
     node: Node,
@@ -323,8 +330,7 @@ impl<'a> Run<'a> {
             Effect::RefuseWaiting | Effect::AwaitApplied(_) | Effect::Event(_) => {}
             Effect::Send(mut message) => {
                 if let Control::Report(report) = &mut message {
-                    // Only shown.
-                    report.running_ms = 0;
+                    tell_no_time(report);
                 }
                 if let Control::SwitchRequest(request) = &message
                     && request.tenure == Tenure::Recovery

@@ -48,7 +48,9 @@ pub struct PairOracle {
     takes: [Epoch; 2],
     /// The greatest counter that the present process of each has seen for longer than an exchange, and that process.
     seen: [(u64, u64); 2],
-    recoveries: Vec<u64>,
+    /// When recoveries happened, as far as each node can know: their processes tell each other.
+    recoveries: [BTreeSet<u64>; 2],
+    recovered_at: u64,
     /// Since when each node is stopped; when it went on, and for how long it had stood still.
     paused: [Option<u64>; 2],
     stood_still: [Option<(u64, u64)>; 2],
@@ -114,6 +116,9 @@ impl World {
         }
         if event.to == Status::Standby && event.tenure == Tenure::DualRunning {
             self.pair.gave_way = Some(node);
+        }
+        if event.tenure == Tenure::Recovery && event.from != event.to {
+            self.recovers(node, event.to);
         }
         let begins = |text: &str| reason.starts_with(text);
         let state = match event.to {
@@ -243,12 +248,6 @@ impl World {
         } else if !mine_again && !(view.reason.starts_with("the peer was silent") && self.is_slow()) {
             // A message that took longer than the failover time is silence, see TAKE-1.
             results.push(invariants::not_beside_a_running_peer(id, beside, self.exchange_us()));
-        }
-        if tenure == Tenure::Recovery && mine.arbiter.epoch() == epoch {
-            self.pair.recoveries.retain(|at| *at + GUARD_PERIOD_US > self.now);
-            self.pair.recoveries.push(self.now);
-            let same = self.pair.recoveries.len();
-            results.push(invariants::recovers_seldom(same));
         }
         if self.nodes[node].process.as_ref().is_some_and(|process| process.alarm_table.shelves().next().is_some())
             && tenure == Tenure::Failover
@@ -531,6 +530,7 @@ impl World {
             let since = &mut self.pair.leads_since[node];
             *since = if leads { Some(since.unwrap_or(now)) } else { None };
             if n.process.is_none() {
+                self.pair.recoveries[node].clear();
                 self.pair.stood_still[node] = None;
                 self.pair.paused[node] = None;
                 self.pair.stops_ready[node] = false;
@@ -584,7 +584,30 @@ impl World {
                 }
             }
         }
+        self.tell_recoveries(exchange);
         self.watch_readiness(exchange);
+    }
+
+    /// A Master recovers, or its Backup hears that it did.
+    fn recovers(&mut self, node: usize, to: Status) {
+        if to == Status::Running {
+            // The node that gave it away knows of all, unless both processes were gone at once.
+            let known = self.pair.recoveries[1 - node].iter().filter(|at| **at + GUARD_PERIOD_US > self.now);
+            let result = invariants::recovers_seldom(known.count() + 1);
+            self.check(result);
+            self.pair.recovered_at = self.now;
+        }
+        self.pair.recoveries[node].insert(self.pair.recovered_at);
+    }
+
+    /// What one node knows the other one knows, too, after an exchange.
+    fn tell_recoveries(&mut self, exchange: u64) {
+        let told = self.now - self.pair.open_since.unwrap_or(self.now) > exchange;
+        let [one, other] = &mut self.pair.recoveries;
+        if told && one != other && one.union(other).all(|at| self.now - at > exchange) {
+            one.extend(other.iter());
+            other.clone_from(one);
+        }
     }
 
     /// What the page shows is so.

@@ -27,7 +27,7 @@ use crate::lineage::{Fork, Lineage};
 use crate::mutant::{self, Mutant};
 use crate::protocol::{Control, Hold, Report, Tenure};
 use crate::types::{Epoch, Millis, Mode, NodeId, RecoveryMode, Seq, Status};
-use recovery::Recovery;
+use recovery::{Guard, Recovery};
 use switch::{Ceding, Offered};
 
 /// What the arbiter must know of the configuration.
@@ -140,7 +140,7 @@ pub struct Arbiter {
     // Plans and orders.
     offer: Option<Offered>,
     recovery: Recovery,
-    recoveries_granted: VecDeque<Millis>,
+    guard: Guard,
     orders: Vec<switch::Order>,
     hold: Hold,
     hold_until: Millis,
@@ -194,7 +194,7 @@ impl Arbiter {
             last_report: None,
             offer: None,
             recovery: Recovery::default(),
-            recoveries_granted: VecDeque::new(),
+            guard: Guard::default(),
             orders: Vec::new(),
             hold: Hold::default(),
             hold_until: Millis(0),
@@ -276,6 +276,7 @@ impl Arbiter {
                 _ => self.offer.as_ref().map_or(0, |offer| offer.switch),
             },
             running_ms: self.running_ms(now),
+            recoveries_ms: self.guard.left_ms(now),
         }
     }
 
@@ -319,6 +320,10 @@ impl Arbiter {
         self.nobody_runs_since = None;
         self.outranks_since = None;
         self.recovery.ran();
+        // Not when it goes on under a higher epoch.
+        if taking.tenure == Tenure::Recovery && !taking.runs {
+            self.guard.recovered(self.handled_at);
+        }
         self.state = State::Running(Running::default());
         self.effects.push(Effect::Lead(self.lineage.clone()));
         self.shown.because(taking.reason);

@@ -86,6 +86,9 @@ pub struct Report {
     /// For how long it has been Running, when this was sent; 0 when it is not.
     #[serde(default)]
     pub running_ms: u64,
+    /// Automatic recoveries that count against the next one, as far as it knows: for how long each still does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries_ms: Vec<u64>,
 }
 
 /// How a tenure of Running began.

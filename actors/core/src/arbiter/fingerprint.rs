@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::recovery::{GUARD_PERIOD_MS, Recovery};
+use super::recovery::Recovery;
 use super::{Arbiter, Offered, Peer, Running, State, Taking};
 use crate::protocol::Report;
 use crate::types::Millis;
@@ -34,7 +34,7 @@ impl Arbiter {
             last_report,
             offer,
             recovery,
-            recoveries_granted,
+            guard,
             orders,
             hold,
             hold_until,
@@ -71,9 +71,7 @@ impl Arbiter {
         offer.as_ref().map(Offered::fingerprint).hash(into);
         let Recovery { just_started, asked, next_try, refusals, suspended } = recovery;
         (just_started, asked, next_try.map(left), refusals, suspended.is_some()).hash(into);
-        for granted in recoveries_granted {
-            now.since(*granted).min(GUARD_PERIOD_MS).hash(into);
-        }
+        guard.left_ms(now).hash(into);
         for order in orders {
             (order.request(), left(order.deadline)).hash(into);
         }
@@ -120,6 +118,7 @@ fn fingerprint_of_report(report: &Report, into: &mut impl Hasher) {
         hold,
         switching,
         running_ms: _,
+        recoveries_ms: _,
     } = report;
     (status, lineage, tenure, applied, durable, last, sync, in_sync, faults.len(), hold.version, switching).hash(into);
 }

@@ -178,6 +178,7 @@ impl Arbiter {
         if let State::Taking(taking) = &mut self.state {
             taking.outranked |= outranks(taking.lineage.epoch());
         }
+        self.guard.heard(&report.recoveries_ms, now);
         self.hear_hold(report.hold, now);
     }
 

@@ -28,6 +28,35 @@ pub(super) struct Recovery {
     pub suspended: Option<String>,
 }
 
+/// The automatic recoveries that count against the next one. The Running Backup asks it; both nodes keep it and tell each
+/// other, so that the process that is restarted, whichever it is, learns of them when they meet. When both are gone at
+/// once it begins anew: that is no Master that crashes in a loop beside a Backup that runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    /// Until when each counts, oldest first.
+    until: Vec<Millis>,
+}
+
+impl Guard {
+    pub(super) fn recovered(&mut self, now: Millis) {
+        self.until.retain(|&until| until > now);
+        self.until.push(now.plus(GUARD_PERIOD_MS));
+    }
+
+    /// For how long each still counts.
+    pub(super) fn left_ms(&self, now: Millis) -> Vec<u64> {
+        self.until.iter().map(|&until| until.since(now)).filter(|&left| left > 0).collect()
+    }
+
+    /// What the peer knows. Whoever was not restarted knows of all of them.
+    pub(super) fn heard(&mut self, left_ms: &[u64], now: Millis) {
+        if left_ms.len() > self.left_ms(now).len() {
+            let newest = &left_ms[left_ms.len().saturating_sub(GUARD_RECOVERIES)..];
+            self.until = newest.iter().map(|&left| now.plus(left.min(GUARD_PERIOD_MS))).collect();
+        }
+    }
+}
+
 /// Why a recovery is refused.
 pub(super) struct RecoveryRefusal {
     pub reason: String,
@@ -97,10 +126,7 @@ impl Arbiter {
         if self.held(now) {
             return Some(RecoveryRefusal { reason: "a maintenance hold is in force".into(), suspend: false });
         }
-        while self.recoveries_granted.front().is_some_and(|&at| now.since(at) >= GUARD_PERIOD_MS) {
-            self.recoveries_granted.pop_front();
-        }
-        if self.recoveries_granted.len() >= GUARD_RECOVERIES && !mutant::on(Mutant::RecoveryUnguarded) {
+        if self.guard.left_ms(now).len() >= GUARD_RECOVERIES && !mutant::on(Mutant::RecoveryUnguarded) {
             let reason = format!(
                 "the Master recovered {GUARD_RECOVERIES} times in {} minutes: it stays Standby until somebody presses Switch",
                 GUARD_PERIOD_MS / 60_000
@@ -112,6 +138,9 @@ impl Arbiter {
 
     /// At the Running Backup: a recovery was carried out.
     pub(super) fn granted_recovery(&mut self, now: Millis) {
-        self.recoveries_granted.push_back(now);
+        // The Master's report tells of it; that of an older version does not.
+        if self.peer.as_ref().is_none_or(|peer| peer.report.recoveries_ms.is_empty()) {
+            self.guard.recovered(now);
+        }
     }
 }

@@ -79,7 +79,7 @@ impl Arbiter {
         let recovery = self.offer.as_ref().filter(|offer| offer.is_recovery()).map(|offer| offer.switch);
         match &self.state {
             // One that never met its peer starts alone: that is no failover.
-            State::Taking(Taking { tenure: Tenure::Failover, offer: None, runs: false, .. }) if self.peer.is_some() => {
+            State::Taking(Taking { tenure: Tenure::Failover, offer: None, runs: None, .. }) if self.peer.is_some() => {
                 self.stand_by(why);
             }
             State::Taking(_) | State::Standby if recovery.is_some() => self.state = State::Standby,

@@ -14,6 +14,8 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub const MAX_PATH_BYTES: usize = 1024;
 /// The most reasons why a node could not take over.
 pub const MAX_FAULTS: usize = 32;
+/// The most automatic recoveries that count against the next one.
+pub const MAX_RECOVERIES: usize = 32;
 /// The most licence modules.
 pub const MAX_MODULES: usize = 1024;
 /// The most files of a project.
@@ -79,6 +81,7 @@ fn validate_report(report: &Report) -> Result<(), WireError> {
     lineage(&report.lineage)?;
     at_most("faults of a node", report.faults.len(), MAX_FAULTS)?;
     report.faults.iter().try_for_each(|fault| text("bytes of a fault of a node", fault))?;
+    at_most("automatic recoveries", report.recoveries_ms.len(), MAX_RECOVERIES)?;
     validate_hold(&report.hold)
 }
 

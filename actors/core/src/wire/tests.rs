@@ -46,6 +46,7 @@ fn report(lineage: Lineage) -> Report {
         hold: Hold::default(),
         switching: 0,
         running_ms: 0,
+        recoveries_ms: vec![60_000],
     }
 }
 

@@ -33,8 +33,10 @@ fn hold() -> impl Strategy<Value = Hold> {
 
 fn report() -> impl Strategy<Value = Report> {
     let position: (_, _) = (number(), number());
-    (prop::sample::select(Status::ALL.to_vec()), lineage(), tenure(), position, any::<bool>(), hold(), number())
-        .prop_map(|(status, lineage, tenure, (applied, last), in_sync, hold, switching)| Report {
+    let recoveries = prop::collection::vec(any::<u64>(), 0..5);
+    let switch: (_, _) = (number(), recoveries);
+    (prop::sample::select(Status::ALL.to_vec()), lineage(), tenure(), position, any::<bool>(), hold(), switch).prop_map(
+        |(status, lineage, tenure, (applied, last), in_sync, hold, (switching, recoveries_ms))| Report {
             status,
             lineage,
             tenure,
@@ -47,7 +49,9 @@ fn report() -> impl Strategy<Value = Report> {
             hold,
             switching,
             running_ms: 0,
-        })
+            recoveries_ms,
+        },
+    )
 }
 
 fn message() -> impl Strategy<Value = Control> {

@@ -78,6 +78,8 @@ pub struct Pair {
     pub replicates: bool,
     /// Messages stay on their way.
     pub slow_messages: bool,
+    /// Reports do not tell of recoveries, as those of an earlier version.
+    pub forgets_recoveries: bool,
     /// Tests send things that no node sends: two may take writes then.
     pub anything_goes: bool,
     nodes: [Node; 2],
@@ -142,6 +144,7 @@ impl Pair {
             fast_failover: true,
             replicates: true,
             slow_messages: false,
+            forgets_recoveries: false,
             anything_goes: false,
             nodes: [Node::new(Master), Node::new(Backup)],
             cut: false,
@@ -254,7 +257,10 @@ impl Pair {
     pub fn connect(&mut self) {
         self.lose_link();
         self.cut = false;
-        let greetings = [self.greeting(Master), self.greeting(Backup)];
+        let mut greetings = [self.greeting(Master), self.greeting(Backup)];
+        if self.forgets_recoveries {
+            greetings.iter_mut().for_each(|greeting| greeting.report.recoveries_ms.clear());
+        }
         for who in [Master, Backup] {
             let now = self.now;
             let node = self.node(who);

@@ -120,6 +120,41 @@ fn after_three_recoveries_in_ten_minutes_it_acts_as_manual() {
 }
 
 #[test]
+fn a_restart_of_either_node_forgets_no_recovery() {
+    let mut pair = Pair::running();
+    for _ in 0..3 {
+        crash_and_return(&mut pair);
+        pair.shows(Master, Status::Running, Status::Standby);
+        pair.restart(Backup);
+        pair.connect();
+    }
+    crash_and_return(&mut pair);
+    pair.pass(60_000);
+    pair.shows(Master, Status::Standby, Status::Running);
+    assert!(pair.view(Backup).recovery_suspended.is_some(), "the alarm");
+    // After ten minutes they count no more.
+    pair.restart(Backup);
+    pair.connect();
+    pair.shows(Master, Status::Running, Status::Standby);
+    pair.pass(10 * 60_000);
+    crash_and_return(&mut pair);
+    pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn a_master_of_an_earlier_version_does_not_tell_of_its_recoveries_and_they_count() {
+    let mut pair = Pair::running();
+    pair.forgets_recoveries = true;
+    for _ in 0..3 {
+        crash_and_return(&mut pair);
+        pair.shows(Master, Status::Running, Status::Standby);
+    }
+    crash_and_return(&mut pair);
+    pair.pass(60_000);
+    pair.shows(Master, Status::Standby, Status::Running);
+}
+
+#[test]
 fn recoveries_that_lie_apart_are_not_counted() {
     let mut pair = Pair::running();
     for _ in 0..6 {

@@ -121,7 +121,14 @@ impl Pair {
                 node.unfollow();
                 node.following = Some(leader);
             }
-            Effect::Send(message) if node.linked => self.wire.push_back((who.other(), message)),
+            Effect::Send(mut message) if node.linked => {
+                if let Control::Report(report) = &mut message
+                    && self.forgets_recoveries
+                {
+                    report.recoveries_ms.clear();
+                }
+                self.wire.push_back((who.other(), message));
+            }
             Effect::DropLink => {
                 self.wire.clear();
                 self.link_down(who);
