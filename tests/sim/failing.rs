@@ -21,13 +21,17 @@ impl World {
                 self.strike(true);
                 for node in 0..2 {
                     if self.nodes[node].process.is_some() {
+                        self.nodes[node].returns = Returns::AsItWas;
                         self.down(node, written[node], false);
                         self.after(lasts[node], Event::Boot(node));
                     }
                 }
             }
             Fault::CleanStop { node, returns } => {
-                self.nodes[node].returns = returns;
+                // One that is down does not stop: its disk would be lost whenever it goes down next.
+                if self.nodes[node].process.is_some() {
+                    self.nodes[node].returns = returns;
+                }
                 self.mail(node, Mail::Arbiter(Input::Shutdown { reason: "maintenance".into() }));
             }
             Fault::Pause { node, lasts } => {
