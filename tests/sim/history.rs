@@ -11,10 +11,11 @@
 //! - `HISTORY-1` nobody reads a value that was never written, or before it was written.
 //! - `HISTORY-2` what failed never takes effect: nobody reads it, no journal has it.
 //! - `HISTORY-3` whoever reads at a Running node sees the last write that was answered ok there, or for the time of an
-//!   exchange at the other node, or a later one; one that was asked for before the other was answered counts as later. So no write takes effect a second time under its operation
-//!   id, or late, when another one came after it. A write that was answered as replicated may be lost by a second failure,
-//!   and by a power cut of both if its tag is not retained; any other by one failure. What a divergence report says gave
-//!   way, gave way.
+//!   exchange at the other node, or a later one; one that was asked for before the other was answered counts as later.
+//!   So no write takes effect a second time under its operation id, or late, when another one came after it, unless it
+//!   was repeated while both nodes ran. A write that was answered as replicated may be lost by a second failure, and by a
+//!   power cut of both if its tag is not retained; any other by one failure. What a divergence report says gave way, gave
+//!   way.
 //! - `HISTORY-4` what an operator was told to be done is in the journals of both nodes when all is quiet: once, unless it
 //!   was asked for at each of two nodes that did not see each other, or both ran. What is unknown is there once at most.
 //! - `HISTORY-5` an acknowledgement that was answered as replicated is seen at each Running node from then on; one that
@@ -53,8 +54,9 @@ pub struct History {
     failures: Vec<(u64, bool)>,
     /// The last moment when the two nodes did not see each other.
     apart_at: u64,
-    /// Or both were Running: each goes by its own word until they have settled who stays.
-    unsettled_at: u64,
+    /// Which nodes show themselves Running, and the last moment when both did.
+    running: [bool; 2],
+    both_ran_at: u64,
     requests: BTreeMap<Arc<str>, Requested>,
     /// Occurrences whose acknowledgement was answered as done, and since when as replicated.
     acknowledged: BTreeMap<EventId, Option<u64>>,
@@ -113,7 +115,8 @@ impl History {
             gave_way: [0; 4],
             failures: Vec::new(),
             apart_at: 0,
-            unsettled_at: 0,
+            running: [false; 2],
+            both_ran_at: 0,
             requests: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             switches: BTreeMap::new(),
@@ -124,6 +127,15 @@ impl History {
 
     pub fn failure(&mut self, now: u64, both: bool) {
         self.failures.push((now, both));
+    }
+
+    pub fn shows_itself(&mut self, node: usize, running: bool) {
+        self.running[node] = running;
+    }
+
+    /// The last moment when each node went by its own word: apart, or both Running.
+    fn unsettled_at(&self) -> u64 {
+        self.apart_at.max(self.both_ran_at)
     }
 
     pub fn reported(&mut self, key: usize, now: u64) {
@@ -158,7 +170,9 @@ impl History {
     /// Whether it may have been forgotten that it was done: what is known of an operation id is in memory.
     fn may_be_forgotten(&self, write: &Asked) -> bool {
         let weight = self.failed_since(write.at, true);
-        let apart = write.replicated.is_none() && (weight >= 1 || self.apart_at >= write.at);
+        // Of two Running nodes each does what it is asked for, until one has told the other what it did.
+        let apart_at = self.apart_at.max(self.both_ran_at);
+        let apart = write.replicated.is_none() && (weight >= 1 || apart_at >= write.at);
         write.alone || apart || weight >= 2
     }
 
@@ -246,7 +260,7 @@ impl World {
             requested.failed += u32::from(failed);
             requested.ok |= good;
             if !requested.replicated {
-                requested.apart |= self.history.unsettled_at >= requested.at;
+                requested.apart |= self.history.unsettled_at() >= requested.at;
             }
             requested.replicated |= replicated;
         }
@@ -286,12 +300,14 @@ impl World {
 
     /// After each event: somebody reads now and then.
     pub fn history_goes_on(&mut self) {
-        let whole = self.is_whole();
-        if !whole {
+        if !self.is_whole() {
             self.history.apart_at = self.now;
         }
-        if !whole || [0, 1].iter().all(|node| self.status_of(*node) == Some(Status::Running)) {
-            self.history.unsettled_at = self.now;
+        for node in 0..2 {
+            self.history.running[node] &= self.nodes[node].process.is_some();
+        }
+        if self.history.running == [true; 2] {
+            self.history.both_ran_at = self.now;
         }
         if self.now >= self.history.next_read {
             self.history.next_read = self.now + self.history.rng.range(1_000, 60_000);
@@ -399,7 +415,7 @@ impl World {
                 .each_ref()
                 .map(|node| node.journal.entries.values().filter(|entry| entry.operation.as_ref() == Some(id)).count());
             // Each of two nodes that do not see each other does what it is asked for.
-            let apart = requested.apart || self.history.unsettled_at >= requested.at && !requested.replicated;
+            let apart = requested.apart || self.history.unsettled_at() >= requested.at && !requested.replicated;
             let once = if apart { requested.attempts.min(2) as usize } else { 1 };
             let (least, most) = match requested {
                 Requested { ok: true, lost, .. } if *lost || self.history.forgets => (0, once),

@@ -104,6 +104,7 @@ impl World {
         if event.peer {
             return;
         }
+        self.history.shows_itself(node, event.to == Status::Running);
         let reason = event.reason.as_str();
         if event.from == Status::Running && event.to != Status::Running {
             let stops = std::mem::take(&mut self.pair.stops_ready[node]);

@@ -321,7 +321,7 @@ impl Arbiter {
         self.outranks_since = None;
         self.recovery.ran();
         // Not when it goes on under a higher epoch.
-        if taking.tenure == Tenure::Recovery && !taking.runs {
+        if taking.tenure == Tenure::Recovery && taking.runs.is_none() {
             self.guard.recovered(self.handled_at);
         }
         self.state = State::Running(Running::default());
