@@ -17,9 +17,11 @@ use crate::world::{Event, World};
 
 const FIRST_PAUSE_US: u64 = 2_000;
 const LAST_PAUSE_US: u64 = 64_000;
+/// With its jitter.
+pub const LONGEST_PAUSE_US: u64 = LAST_PAUSE_US * 3 / 2;
 const ASK_ALIVE_US: u64 = 20_000;
 const ASK_ALIVE_WITHIN_US: u64 = 200_000;
-const GREETING_TIMEOUT_US: u64 = 1_000_000;
+pub const GREETING_TIMEOUT_US: u64 = 1_000_000;
 
 /// To PeerLink.
 pub enum LinkMail {

@@ -119,6 +119,11 @@ impl World {
         }
         let at = (c.left[to].max(self.now) + delay).max(c.last[to]);
         c.last[to] = at;
+        if !c.bulk {
+            for process in self.nodes.iter_mut().filter_map(|node| node.process.as_mut()) {
+                process.slowest_us = process.slowest_us.max(at - self.now);
+            }
+        }
         if at > self.now + self.plan.net_us {
             self.net.slow_until = self.net.slow_until.max(at);
         }

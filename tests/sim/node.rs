@@ -83,6 +83,8 @@ pub struct Process {
     pub closed: u64,
     pub opened: u64,
     pub beat: Millis,
+    /// So long a packet of a control connection took at most since it started.
+    pub slowest_us: u64,
     /// When it went on after it had stood still.
     pub went_on_at: Option<u64>,
     pub detector: FailureDetector,
@@ -314,6 +316,7 @@ impl Node {
             closed: 1,
             opened: 0,
             beat: now.mono,
+            slowest_us: 0,
             went_on_at: None,
             detector: FailureDetector::new(detector, self.mono(now_us)),
             link: None,

@@ -11,6 +11,7 @@ use hotpair_core::types::{Epoch, Mode, RecoveryMode, Seq, Status};
 use hotpair_core::value::Value;
 
 use crate::alarm_oracle::alarms_differ;
+use crate::link::{GREETING_TIMEOUT_US, LONGEST_PAUSE_US};
 use crate::load::Write;
 use crate::plan::{KEYS, Plan};
 use crate::world::{Event, World};
@@ -113,6 +114,22 @@ impl World {
             *strikes += if both { 2 } else { 1 };
             *strikes <= 1
         });
+    }
+
+    /// A node that starts did not meet its peer within its wait, though that was there. Over a network that is too slow
+    /// for it, that is a failure beside the one that made it start; else what it does not hold is missed.
+    pub fn starts_alone(&mut self, node: usize) {
+        let [Some(mine), Some(_)] = [node, 1 - node].map(|node| self.nodes[node].process.as_ref()) else { return };
+        let wait_ms = match self.nodes[node].mode {
+            Mode::Backup => self.plan.connection_wait_time_ms.max(self.plan.failover_time_ms),
+            _ => self.plan.connection_wait_time_ms,
+        };
+        // The end of the old connection, three greetings, and the pause before the new one.
+        let meeting_us = 4 * mine.slowest_us + LONGEST_PAUSE_US;
+        let slow = mine.slowest_us > self.plan.net_us;
+        if slow && (meeting_us > wait_ms * 1000 || 2 * mine.slowest_us > GREETING_TIMEOUT_US) {
+            self.strike(false);
+        }
     }
 
     pub fn before_tags(&mut self, node: usize, input: &TagInput<'_>) {

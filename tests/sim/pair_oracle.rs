@@ -149,6 +149,9 @@ impl World {
         if reason.starts_with("the epoch cannot be stored") {
             self.reached(State::EpochNotStored);
         }
+        if matches!(state, Some(State::MasterAlone | State::BackupAlone)) {
+            self.starts_alone(node);
+        }
         if event.to == Status::Running {
             self.runs_rightly(node, event);
         }
