@@ -266,6 +266,16 @@ impl World {
         self.alarm_oracle.replicated.retain(|id| other.has_operation(id));
     }
 
+    /// A node runs in place of its peer. What it does not have, for it lost its disk before, is then missing for a second
+    /// failure: it may be done once more.
+    pub fn takes_over_without(&mut self, node: usize) {
+        if self.nodes[node].disks > 1 {
+            let journal = &self.nodes[node].journal;
+            self.alarm_oracle.replicated.retain(|id| journal.has_operation(id));
+            self.history.takes_over_without(journal);
+        }
+    }
+
     /// The journal's disk says what became of a batch.
     pub fn stored_in_journal(&mut self, node: usize, result: &Result<(), String>) {
         let full = self.nodes[node].disk.full || self.nodes[node].journal.fails;

@@ -17,12 +17,13 @@
 //!   power cut of both if its tag is not retained; any other by one failure. What a divergence report says gave way, gave
 //!   way.
 //! - `HISTORY-4` what an operator was told to be done is in the journals of both nodes when all is quiet: once, unless it
-//!   was asked for at each of two nodes that did not see each other, or both ran. What is unknown is there once at most.
-//! - `HISTORY-5` an acknowledgement that was answered as replicated is seen at each Running node from then on; one that
-//!   was answered as done, when all is quiet.
+//!   was asked for at each of two nodes that did not see each other, or both ran, or the node that took over had lost its
+//!   disk and did not have it again. What is unknown is there once at most.
+//! - `HISTORY-5` an acknowledgement that was answered as replicated is seen at each Running node from then on, but at one
+//!   that took over so; one that was answered as done, when all is quiet.
 //! - `HISTORY-6` when a Switch is answered ok, and nothing failed since it was pressed, exactly one node is Running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hotpair_core::alarms::{AlarmAction, AlarmEntry, AlarmRequest, AlarmResult, EventId};
@@ -30,6 +31,7 @@ use hotpair_core::invariants::as_clients_see;
 use hotpair_core::protocol::{AlarmOutcome, ItemResult, WriteOutcome, WriteRefusal};
 use hotpair_core::types::{Epoch, Status};
 
+use crate::journal::Journal;
 use crate::load::Write;
 use crate::plan::KEYS;
 use crate::rng::Rng;
@@ -155,6 +157,18 @@ impl History {
         }
         let acknowledges = |event: &EventId, entry: &AlarmEntry| entry.event == *event && entry.acked;
         self.acknowledged.retain(|event, _| entries.values().any(|entry| acknowledges(event, entry)));
+    }
+
+    /// A node with this journal runs in place of its peer. It lost its disk before, and does not have it all again.
+    pub fn takes_over_without(&mut self, journal: &Journal) {
+        for (id, requested) in &mut self.requests {
+            requested.apart |= requested.replicated && !journal.has_operation(id);
+        }
+        let acked = journal.entries.values().filter(|entry| entry.acked);
+        let acked = acked.map(|entry| entry.event).collect::<BTreeSet<_>>();
+        for (event, since) in &mut self.acknowledged {
+            *since = since.filter(|_| acked.contains(event));
+        }
     }
 
     /// Whether a write may be gone by now.

@@ -149,8 +149,16 @@ impl World {
         if reason.starts_with("the epoch cannot be stored") {
             self.reached(State::EpochNotStored);
         }
-        if matches!(state, Some(State::MasterAlone | State::BackupAlone)) {
-            self.starts_alone(node);
+        match state {
+            Some(State::MasterAlone | State::BackupAlone) => {
+                self.starts_alone(node);
+                self.takes_over_without(node);
+            }
+            Some(State::FailoverByDeath | State::FailoverByTime | State::FailoverByGoodbye) => {
+                self.takes_over_without(node);
+            }
+            Some(State::NobodyRan | State::Restarted) => self.takes_over_without(node),
+            _ => {}
         }
         if event.to == Status::Running {
             self.runs_rightly(node, event);
