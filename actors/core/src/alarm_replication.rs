@@ -367,14 +367,18 @@ impl AlarmReplication {
 
     fn stand_by(&mut self) {
         self.quiescing = None;
-        if self.role != Role::Standby {
+        let led = self.role != Role::Standby;
+        if led {
             self.between_leaders = self.linked;
             self.role = Role::Standby;
             self.engine.end();
             self.absorbing = None;
         }
         self.leader = None;
-        self.end_sync();
+        // A node that stood by already may be giving a starting peer what that lacks: it would wait for the rest for ever.
+        if led || self.feeding.is_none() {
+            self.end_sync();
+        }
     }
 
     fn lane_down(&mut self) {

@@ -66,8 +66,9 @@ const MAX_COUNTER: u64 = u64::MAX / 2;
 enum State {
     /// Before [`Input::Start`].
     Idle,
-    /// Waits for its peer until the deadline. `gathering`: it takes the peer's fresher data before it runs.
-    Starting { deadline: Millis, gathering: bool },
+    /// Waits for its peer until the deadline. `gathering`: it takes the peer's fresher data before it runs. `whole_by`: it
+    /// has the values, and waits so long for the alarms.
+    Starting { deadline: Millis, gathering: bool, whole_by: Option<Millis> },
     /// Follows, or waits for somebody to follow.
     Standby,
     /// Its next epoch is being stored.

@@ -85,7 +85,9 @@ impl Arbiter {
         std::mem::discriminant(state).hash(into);
         match state {
             State::Idle | State::Standby | State::Faulted | State::Stopped => {}
-            State::Starting { deadline, gathering } => (deadline.since(now), gathering).hash(into),
+            State::Starting { deadline, gathering, whole_by } => {
+                (deadline.since(now), gathering, whole_by.map(|until| until.since(now))).hash(into);
+            }
             State::Taking(Taking { ticket, lineage, tenure, reason: _, offer, runs, outranked }) => {
                 (ticket, lineage, tenure, offer.as_ref().map(Offered::fingerprint), outranked).hash(into);
                 runs.is_some().hash(into);

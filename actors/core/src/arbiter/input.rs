@@ -66,10 +66,12 @@ impl Arbiter {
         let wait = self.settings.connection_wait_time_ms;
         match self.settings.mode {
             Mode::Independent => self.take(Tenure::Start, "no redundancy configured", self.tags.applied, None),
-            Mode::Master => self.state = State::Starting { deadline: now.plus(wait), gathering: false },
+            Mode::Master => {
+                self.state = State::Starting { deadline: now.plus(wait), gathering: false, whole_by: None };
+            }
             Mode::Backup => {
                 let deadline = now.plus(wait.max(self.settings.failover_time_ms));
-                self.state = State::Starting { deadline, gathering: false };
+                self.state = State::Starting { deadline, gathering: false, whole_by: None };
             }
         }
     }
@@ -116,8 +118,8 @@ impl Arbiter {
         self.offer = None;
         self.tags.in_sync = false;
         self.await_no_loser();
-        if let State::Starting { gathering, .. } = &mut self.state {
-            *gathering = false;
+        if let State::Starting { gathering, whole_by, .. } = &mut self.state {
+            (*gathering, *whole_by) = (false, None);
         }
         self.recovery.forget_request();
     }

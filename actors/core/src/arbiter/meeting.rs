@@ -31,19 +31,37 @@ impl Arbiter {
         if self.settings.mode == Mode::Backup {
             return self.stand_by("connected to the Master");
         }
-        let gathering = matches!(self.state, State::Starting { gathering: true, .. });
-        if self.has_less_than(peer)
-            && !(gathering && self.tags.in_sync)
-            && !mutant::on(Mutant::StartsWithoutFresherData)
-        {
+        if self.lacks_data_of(peer, now) && !mutant::on(Mutant::StartsWithoutFresherData) {
             self.follow(peer);
             if let State::Starting { gathering, .. } = &mut self.state {
                 *gathering = true;
             }
-        } else {
-            let reason = if gathering { "took the Backup's data first" } else { "the Backup is connected" };
-            self.take(Tenure::Start, reason, self.tags.applied, None);
+            return;
         }
+        let reason = match self.state {
+            State::Starting { whole_by: Some(due), .. } if !self.tags.in_sync && now >= due => {
+                "took the Backup's data first, but not all of its alarms came in time"
+            }
+            State::Starting { gathering: true, .. } => "took the Backup's data first",
+            _ => "the Backup is connected",
+        };
+        self.take(Tenure::Start, reason, self.tags.applied, None);
+    }
+
+    /// A starting Master takes what the Backup has more: values first, and then the alarms, which come on their own. For
+    /// these it waits as long as for a connection, and not at all when its own disk cannot take them.
+    fn lacks_data_of(&mut self, peer: &Report, now: Millis) -> bool {
+        let less = self.has_less_than(peer);
+        let wait = self.settings.connection_wait_time_ms.max(self.settings.failover_time_ms);
+        let State::Starting { gathering, whole_by, .. } = &mut self.state else { return less };
+        if !*gathering || self.tags.in_sync {
+            return less && !*gathering;
+        }
+        if less {
+            *whole_by = None;
+            return true;
+        }
+        self.disk.is_none() && now < *whole_by.get_or_insert(now.plus(wait))
     }
 
     /// While its epoch was being stored this node met a peer that runs, and does not offer that any more: what it was

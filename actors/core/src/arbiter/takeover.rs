@@ -31,8 +31,8 @@ impl Arbiter {
         if now < self.refused_until {
             return Some(self.refused_until);
         }
-        if let State::Starting { deadline, .. } = self.state {
-            return (!self.peer_can_decide()).then_some(deadline);
+        if let State::Starting { deadline, whole_by, .. } = self.state {
+            return if self.peer_can_decide() { whole_by } else { Some(deadline) };
         }
         if let Some(since) = self.nobody_runs_since {
             let due = since.plus(self.settings.failover_time_ms);

@@ -72,6 +72,20 @@ fn states_come_when_the_journal_of_the_follower_lacks_nothing() {
     assert!(matches!(&given[..], [AlarmFrame::Items { first: 1, .. }]), "{given:?}");
 }
 
+/// Seeds 8238 and 21645 of the simulation: the word that there is no leader comes after the starting Master has asked.
+#[test]
+fn a_node_that_stands_by_already_goes_on_giving_when_it_is_told_to_stand_by() {
+    let mut node = Stage::new(holding(2, 3));
+    node.hear(AlarmInput::LinkUp);
+    node.hear(AlarmInput::LaneUp);
+    let effects = node.is_asked(1, 2, Vec::new());
+    let purpose = reads(&effects)[0].0;
+    assert_eq!(frames(&node.hear(AlarmInput::StandBy)), []);
+    let given = frames(&node.hear(AlarmInput::Read { purpose, origin: epoch(2), entries: Ok(log(2, 1..=3)) }));
+    assert!(matches!(&given[0], AlarmFrame::Entries { entries, .. } if entries.len() == 3), "{given:?}");
+    assert!(matches!(given.last(), Some(AlarmFrame::Digest { sync: 1, .. })), "{given:?}");
+}
+
 #[test]
 fn a_leader_without_a_follower_in_sync_is_not_ready_for_a_switch() {
     let mut node = Stage::new(JournalFound::default());

@@ -1,7 +1,7 @@
 //! Start of each mode, and fresher data first.
 
 use super::pair::{Backup, FAILOVER, MISSED_PINGS, Master, Pair, WAIT};
-use crate::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored};
+use crate::arbiter::{Arbiter, ArbiterSettings, Effect, Input, Restored, TagFacts};
 use crate::authority::Availability;
 use crate::protocol::Tenure;
 use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
@@ -152,6 +152,53 @@ fn a_stale_master_takes_the_fresher_data_before_it_runs() {
     assert_eq!(pair.node(Master).facts.applied, 90_000);
     assert_eq!(pair.view(Master).reason, "took the Backup's data first");
     assert!(pair.counter(Master) > 2);
+}
+
+/// It has the values of the Backup, and not its alarms yet.
+fn master_without_alarms() -> Pair {
+    let mut pair = Pair::new();
+    pair.holds(Backup, &[(2, Backup)], 90_000);
+    pair.replicates = false;
+    pair.restart(Master);
+    pair.restart(Backup);
+    pair.connect();
+    let now = pair.now;
+    let lineage = pair.node(Backup).arbiter.report(now).lineage;
+    let leader = lineage.epoch();
+    pair.input(Master, Input::Adopted(lineage));
+    let facts = TagFacts { applied: 90_000, durable: 90_000, last: 90_000, leader, ..pair.node(Master).facts };
+    pair.node(Master).facts = facts;
+    pair.input(Master, Input::Tags(facts));
+    pair.pass(WAIT - 10);
+    pair.shows(Master, Status::Unknown, Status::Standby);
+    pair
+}
+
+/// Seed 1134 of the simulation: it ran as soon as it had the values, with a quarter of the alarms' journal.
+#[test]
+fn a_master_that_takes_the_backups_data_waits_for_its_alarms_too() {
+    let mut pair = master_without_alarms();
+    let facts = TagFacts { in_sync: true, ..pair.node(Master).facts };
+    pair.node(Master).facts = facts;
+    pair.input(Master, Input::Tags(facts));
+    assert_eq!(pair.view(Master).reason, "took the Backup's data first");
+    pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn a_master_does_not_wait_for_the_alarms_for_ever() {
+    let mut pair = master_without_alarms();
+    pair.pass(10);
+    pair.shows(Master, Status::Running, Status::Standby);
+    let reason = "took the Backup's data first, but not all of its alarms came in time";
+    assert_eq!(pair.view(Master).reason, reason);
+}
+
+#[test]
+fn a_master_whose_disk_cannot_take_the_alarms_does_not_wait_for_them() {
+    let mut pair = master_without_alarms();
+    pair.input(Master, Input::Disk(Some("the disk is full".into())));
+    pair.shows(Master, Status::Running, Status::Standby);
 }
 
 #[test]
