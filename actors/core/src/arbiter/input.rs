@@ -143,6 +143,7 @@ impl Arbiter {
                 if let Some(peer) = &mut self.peer {
                     peer.report = (*report).clone();
                 }
+                self.ceding_heard_report();
                 self.hear_report(*report, now);
             }
             Control::Goodbye { reason } => {

@@ -23,6 +23,10 @@ pub(super) struct Ceding {
     phase: Phase,
     until: Millis,
     origin: Origin,
+    /// A new connection stands. What the peer said in its greeting may be older than the arrival of the offer on the
+    /// connection before.
+    greeted: bool,
+    /// On the new connection it has said where it stands: after it gave up the one before.
     met_again: bool,
     /// The peer's process was down since the offer: if it took it, it is over.
     peer_restarted: bool,
@@ -107,13 +111,13 @@ impl Order {
 impl Ceding {
     /// See [`Arbiter::fingerprint`].
     pub(super) fn fingerprint(&self, now: Millis, into: &mut impl Hasher) {
-        let Self { switch, kind, phase, until, origin, met_again, peer_restarted } = self;
+        let Self { switch, kind, phase, until, origin, greeted, met_again, peer_restarted } = self;
         let kind = match kind {
             Kind::Switch { tenure, wish: _ } => Some(*tenure),
             Kind::Demotion(_) => None,
             Kind::Stop => Some(Tenure::None),
         };
-        (switch, kind, phase, until.since(now), origin, met_again, peer_restarted).hash(into);
+        (switch, kind, phase, until.since(now), origin, greeted, met_again, peer_restarted).hash(into);
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
@@ -263,8 +267,8 @@ impl Arbiter {
 
     fn cede(&mut self, kind: Kind, switch: u64, origin: Origin, now: Millis) {
         let until = now.plus(self.settings.switch_timeout_ms);
-        let (phase, met_again, peer_restarted) = (Phase::Quiescing, false, false);
-        self.state = State::Ceding(Ceding { switch, kind, phase, until, origin, met_again, peer_restarted });
+        let (phase, greeted, met_again, peer_restarted) = (Phase::Quiescing, false, false, false);
+        self.state = State::Ceding(Ceding { switch, kind, phase, until, origin, greeted, met_again, peer_restarted });
         self.effects.push(Effect::Quiesce);
     }
 
@@ -454,8 +458,16 @@ impl Arbiter {
 
     pub(super) fn ceding_met_again(&mut self, restarted: bool) {
         if let State::Ceding(ceding) = &mut self.state {
-            ceding.met_again = true;
+            ceding.greeted = true;
+            // A process that was not there yet has not got the offer.
+            ceding.met_again = restarted;
             ceding.peer_restarted |= restarted;
+        }
+    }
+
+    pub(super) fn ceding_heard_report(&mut self) {
+        if let State::Ceding(ceding) = &mut self.state {
+            ceding.met_again |= ceding.greeted;
         }
     }
 

@@ -166,6 +166,27 @@ fn link_lost_after_the_offer_and_met_again() {
     pair.shows(Backup, Status::Standby, Status::Running);
 }
 
+/// Seed 22451 of the simulation: both ran, for the greeting on the new connection was older than the offer's arrival.
+#[test]
+fn the_offer_arrives_on_the_old_connection_after_the_greeting_on_the_new_one() {
+    let mut pair = Pair::running();
+    let greeting = pair.greeting(Backup);
+    pair.slow_messages = true;
+    pair.press_switch_at(Master);
+    pair.input(Master, Input::LinkDown);
+    pair.input(Master, Input::LinkUp(Box::new(greeting)));
+    assert!(!pair.node(Master).works);
+    let is_offer = |effect: &&Effect| matches!(effect, Effect::Send(Control::Offer { .. }));
+    let Some(Effect::Send(offer)) = pair.node(Master).effects.iter().find(is_offer).cloned() else { panic!() };
+    pair.input(Backup, Input::Message(offer));
+    assert!(pair.node(Backup).works);
+    pair.slow_messages = false;
+    pair.connect();
+    assert!(!pair.node(Master).works);
+    pair.shows(Master, Status::Standby, Status::Running);
+    pair.shows(Backup, Status::Running, Status::Standby);
+}
+
 #[test]
 fn link_lost_when_the_offer_was_taken_and_met_again() {
     let (mut pair, request) = offered();
