@@ -29,7 +29,7 @@ use std::sync::Arc;
 use hotpair_core::alarms::{AlarmAction, AlarmEntry, AlarmRequest, AlarmResult, EventId};
 use hotpair_core::invariants::as_clients_see;
 use hotpair_core::protocol::{AlarmOutcome, ItemResult, WriteOutcome, WriteRefusal};
-use hotpair_core::types::{Epoch, Status};
+use hotpair_core::types::Status;
 
 use crate::journal::Journal;
 use crate::load::Write;
@@ -40,8 +40,6 @@ use crate::world::World;
 
 /// So many of the last writes that were answered are looked at for each read.
 const LOOK_BACK: usize = 16;
-
-type Entries = BTreeMap<(Epoch, u64), Arc<AlarmEntry>>;
 
 pub struct History {
     rng: Rng,
@@ -148,13 +146,12 @@ impl History {
         self.forgets = true;
     }
 
-    /// A disk is lost with these entries, the other one has those.
-    pub fn lost_disk(&mut self, own: &Entries, entries: &Entries) {
-        let has = |of: &Entries, id: &Arc<str>| of.values().any(|entry| entry.operation.as_ref() == Some(id));
+    /// A disk is lost, with it what the other one does not have; its answer may still be under way.
+    pub fn lost_disk(&mut self, lost: &Journal, other: &Journal) {
         for (id, requested) in &mut self.requests {
-            // The answer may be on its way still.
-            requested.lost |= (requested.ok || has(own, id)) && !has(entries, id);
+            requested.lost |= (requested.ok || lost.has_operation(id)) && !other.has_operation(id);
         }
+        let entries = &other.entries;
         let acknowledges = |event: &EventId, entry: &AlarmEntry| entry.event == *event && entry.acked;
         self.acknowledged.retain(|event, _| entries.values().any(|entry| acknowledges(event, entry)));
     }
@@ -270,6 +267,7 @@ impl World {
         if matches!(outcome, AlarmOutcome::Refused(WriteRefusal::OutcomeUnknown)) {
             self.reached(State::AckUnknown);
         }
+        let mut lost = false;
         if let Some(requested) = request.operation.as_ref().and_then(|id| self.history.requests.get_mut(id)) {
             requested.failed += u32::from(failed);
             requested.ok |= good;
@@ -277,8 +275,10 @@ impl World {
                 requested.apart |= self.history.unsettled_at() >= requested.at;
             }
             requested.replicated |= replicated;
+            requested.lost &= !replicated;
+            lost = requested.lost;
         }
-        if let (true, AlarmAction::Acknowledge { event, .. }) = (good, &request.action) {
+        if let (true, AlarmAction::Acknowledge { event, .. }) = (good && !lost, &request.action) {
             let since = self.history.acknowledged.entry(*event).or_default();
             *since = since.or(replicated.then_some(self.now));
             let at_standby = self.nodes[node].process.as_ref().is_some_and(|process| !process.alarms.leads());

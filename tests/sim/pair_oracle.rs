@@ -317,7 +317,8 @@ impl World {
     /// A node comes back with an empty disk: what only it knew is gone, and it is another one.
     pub fn pair_loses_disk(&mut self, node: usize) {
         self.pair.led[node] = 0;
-        self.history.lost_disk(&self.nodes[node].journal.entries, &self.nodes[1 - node].journal.entries);
+        let journal = |node: usize| &self.nodes[node].journal;
+        self.history.lost_disk(journal(node), journal(1 - node));
     }
 
     pub fn tenures(&self) -> u64 {
