@@ -49,10 +49,11 @@ impl Arbiter {
     }
 
     /// A starting Master takes what the Backup has more: values first, and then the alarms, which come on their own. For
-    /// these it waits as long as for a connection, and not at all when its own disk cannot take them.
+    /// these it waits no longer than for a peer that holds more and cannot run, and not at all when its own disk cannot
+    /// take them.
     fn lacks_data_of(&mut self, peer: &Report, now: Millis) -> bool {
         let less = self.has_less_than(peer);
-        let wait = self.settings.connection_wait_time_ms.max(self.settings.failover_time_ms);
+        let wait = self.settings.connection_wait_time_ms.saturating_add(self.settings.failover_time_ms);
         let State::Starting { gathering, whole_by, .. } = &mut self.state else { return less };
         if !*gathering || self.tags.in_sync {
             return less && !*gathering;

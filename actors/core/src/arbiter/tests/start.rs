@@ -169,7 +169,7 @@ fn master_without_alarms() -> Pair {
     let facts = TagFacts { applied: 90_000, durable: 90_000, last: 90_000, leader, ..pair.node(Master).facts };
     pair.node(Master).facts = facts;
     pair.input(Master, Input::Tags(facts));
-    pair.pass(WAIT - 10);
+    pair.pass(WAIT + FAILOVER - 10);
     pair.shows(Master, Status::Unknown, Status::Standby);
     pair
 }
