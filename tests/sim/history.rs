@@ -268,11 +268,12 @@ impl World {
             self.reached(State::AckUnknown);
         }
         let mut lost = false;
+        let unsettled_at = self.history.unsettled_at();
         if let Some(requested) = request.operation.as_ref().and_then(|id| self.history.requests.get_mut(id)) {
             requested.failed += u32::from(failed);
             requested.ok |= good;
             if !requested.replicated {
-                requested.apart |= self.history.unsettled_at() >= requested.at;
+                requested.apart |= unsettled_at >= requested.at;
             }
             requested.replicated |= replicated;
             requested.lost &= !replicated;

@@ -68,7 +68,9 @@ impl Arbiter {
     /// While its epoch was being stored this node met a peer that runs, and does not offer that any more: what it was
     /// to run for is over.
     fn take_beside(&mut self, peer: &Report, now: Millis) {
-        if peer.status != Status::Running || peer.switching != 0 {
+        // Whoever offered and runs again does so under a later epoch: what it greets with may be older than its offer.
+        let offered = matches!(&self.state, State::Taking(Taking { offer: Some(_), .. }));
+        if peer.status != Status::Running || peer.switching != 0 || offered && peer.lineage.epoch() <= self.epoch() {
             return;
         }
         self.offer = None;

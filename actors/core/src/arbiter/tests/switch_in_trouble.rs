@@ -176,9 +176,16 @@ fn the_offer_arrives_on_the_old_connection_after_the_greeting_on_the_new_one() {
     pair.input(Master, Input::LinkDown);
     pair.input(Master, Input::LinkUp(Box::new(greeting)));
     assert!(!pair.node(Master).works);
-    let is_offer = |effect: &&Effect| matches!(effect, Effect::Send(Control::Offer { .. }));
-    let Some(Effect::Send(offer)) = pair.node(Master).effects.iter().find(is_offer).cloned() else { panic!() };
-    pair.input(Backup, Input::Message(offer));
+    let sent = pair.node(Master).effects.iter().filter_map(|effect| match effect {
+        Effect::Send(message) => Some(message.clone()),
+        _ => None,
+    });
+    // The report that says so goes before the offer.
+    let sent: Vec<_> = sent.skip_while(|m| !matches!(m, Control::Report(report) if report.switching != 0)).collect();
+    assert!(matches!(sent[1], Control::Offer { .. }));
+    for message in sent.into_iter().take(2) {
+        pair.input(Backup, Input::Message(message));
+    }
     assert!(pair.node(Backup).works);
     pair.slow_messages = false;
     pair.connect();
