@@ -31,6 +31,7 @@ mod rng;
 mod schedule;
 mod shrink;
 mod sometimes;
+mod switch_oracle;
 mod trace;
 mod world;
 

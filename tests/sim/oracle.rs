@@ -359,6 +359,7 @@ impl World {
     /// After each event.
     pub fn check_pair(&mut self) {
         self.watch_pair();
+        self.watch_switches();
         self.history_goes_on();
         let [one, other] = &self.nodes;
         let (Some(a), Some(b)) = (&one.process, &other.process) else {

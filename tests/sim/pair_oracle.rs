@@ -71,7 +71,6 @@ pub struct PairOracle {
     /// The journals told different stories once: both nodes took writes at the same time, or one began without what the
     /// other had.
     pub dual_ever: bool,
-    stops_ready: [bool; 2],
     /// This node gave way to the other one, which also ran, and that has not begun its next tenure yet.
     gave_way: Option<usize>,
 }
@@ -89,12 +88,6 @@ impl World {
             Input::ProvenDead | Input::Unavailable { .. } if process.arbiter.view(now).hold.is_some() => {
                 self.reached(State::HeldBack);
             }
-            Input::Shutdown { .. } => {
-                let view = process.arbiter.view(now);
-                let whole = self.pair.open_since.is_some_and(|since| self.now > since + 1_000_000);
-                self.pair.stops_ready[node] =
-                    whole && view.status == Status::Running && view.failover_ready && !view.switching;
-            }
             _ => {}
         }
     }
@@ -106,15 +99,6 @@ impl World {
         }
         self.history.shows_itself(node, event.to == Status::Running);
         let reason = event.reason.as_str();
-        if event.from == Status::Running && event.to != Status::Running {
-            let stops = std::mem::take(&mut self.pair.stops_ready[node]);
-            let stopped = event.to == Status::Unknown && !reason.contains("was stopped for");
-            let other = &self.nodes[1 - node].process;
-            let other_runs = other.as_ref().is_some_and(|other| other.arbiter.epoch().node == self.nodes[1 - node].id);
-            if stopped && stops {
-                self.check(invariants::stops_by_a_switch(self.nodes[node].id, other_runs));
-            }
-        }
         if event.to == Status::Standby && event.tenure == Tenure::DualRunning {
             self.pair.gave_way = Some(node);
         }
@@ -207,19 +191,6 @@ impl World {
         }
         for result in results {
             self.check(result);
-        }
-    }
-
-    /// What an arbiter tells its peer.
-    pub fn says(&mut self, message: &Control) {
-        match message {
-            Control::Abort { .. } => self.reached(State::SwitchWithdrawn),
-            Control::SwitchResult { suspend: true, .. } => self.reached(State::RecoverySuspended),
-            Control::Offer { tenure: Tenure::Failover, cause, .. } => {
-                let disk = cause.contains("disk");
-                self.reached(if disk { State::DiskHandsOver } else { State::FaultHandsOver });
-            }
-            _ => {}
         }
     }
 
@@ -505,7 +476,7 @@ impl World {
                 });
                 self.check(invariants::retained_is_stored(KEYS[*key], write.value, *replicated, stored));
             }
-            if *replicated && self.pair.open_since.is_some_and(|since| self.now > since + 1_000_000) {
+            if *replicated && self.is_open_since_long() {
                 let there = tables
                     .iter()
                     .all(|values| values[*key] == write.value || self.place_of(*key, values[*key]) >= place);
@@ -546,7 +517,6 @@ impl World {
                 self.pair.recoveries[node].clear();
                 self.pair.stood_still[node] = None;
                 self.pair.paused[node] = None;
-                self.pair.stops_ready[node] = false;
                 self.pair.was_in_sync[node] = false;
                 self.pair.began_at[node] = None;
             } else if n.paused {
@@ -655,6 +625,11 @@ impl World {
                 self.check(invariants::ready_has_what_was_answered(KEYS[key], self.now - when, exchange));
             }
         }
+    }
+
+    /// Both have been connected for a while, and nothing was in the way.
+    pub fn is_open_since_long(&self) -> bool {
+        self.pair.open_since.is_some_and(|since| self.now > since + 1_000_000)
     }
 
     fn shows_ready(&self, node: usize) -> bool {

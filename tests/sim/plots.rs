@@ -7,8 +7,15 @@ use crate::rng::Rng;
 /// So many microseconds after the one before: a fault, and the name of its kind.
 pub type Step = (u64, &'static str, Fault);
 
-const PLOTS: &[fn(&mut Rng) -> Vec<Step>] =
-    &[switch_in_trouble, gone_under_a_hold, crashes_in_a_loop, stopped_when_all_is_well, meets_again_and_again];
+const PLOTS: &[fn(&mut Rng) -> Vec<Step>] = &[
+    switch_in_trouble,
+    there_and_back,
+    gone_under_a_hold,
+    crashes_in_a_loop,
+    stopped_when_all_is_well,
+    meets_again_and_again,
+    stands_still_with_its_cable_cut,
+];
 
 /// Steps of a plot, with the place of each kind in [`KINDS`].
 pub fn draw(rng: &mut Rng) -> Vec<(u64, usize, Fault)> {
@@ -44,6 +51,23 @@ fn switch_in_trouble(rng: &mut Rng) -> Vec<Step> {
     steps
 }
 
+/// The one that has just given Running away gets it back before its next epoch is reserved on its slow disk.
+fn there_and_back(rng: &mut Rng) -> Vec<Step> {
+    let more = rng.pick(&[100_000, 1_500_000]);
+    let slow = |node| ("disk slow", Fault::DiskSlow { node, more, lasts: 2_500_000 });
+    let mut steps = Vec::new();
+    for node in [0, 1] {
+        if rng.percent(70) {
+            let (name, fault) = slow(node);
+            steps.push((1_000, name, fault));
+        }
+    }
+    for _ in 0..rng.range(2, 3) {
+        steps.push((rng.range(20_000, 600_000), "switch at both", Fault::SwitchAtBoth));
+    }
+    steps
+}
+
 /// Nobody takes over meanwhile.
 fn gone_under_a_hold(rng: &mut Rng) -> Vec<Step> {
     let (begun_at, gone, lasts) = (node(rng), node(rng), rng.pick(&[60_000, 2_500_000]));
@@ -76,7 +100,12 @@ fn stopped_when_all_is_well(rng: &mut Rng) -> Vec<Step> {
 /// Both run, meet, and lose each other before they are one pair again.
 fn meets_again_and_again(rng: &mut Rng) -> Vec<Step> {
     let apart = rng.pick(&[700_000, 2_500_000]);
-    let mut steps = vec![(1_000, "cut", Fault::Cut { to: None, lasts: apart })];
+    let mut steps = Vec::new();
+    if rng.percent(50) {
+        let by_ms = rng.pick(&[-180_000, 180_000]);
+        steps.push((1_000, "wall clock set", Fault::WallJump { node: node(rng), by_ms }));
+    }
+    steps.push((1_000, "cut", Fault::Cut { to: None, lasts: apart }));
     let mut after = apart;
     for _ in 0..rng.range(1, 4) {
         after += rng.range(500, 150_000);
@@ -86,6 +115,17 @@ fn meets_again_and_again(rng: &mut Rng) -> Vec<Step> {
             _ => (after, "cut", Fault::Cut { to: None, lasts: 30_000 }),
         });
         after = 0;
+    }
+    steps
+}
+
+/// One stands still for longer than the failover time, and comes back before or after its cable does.
+fn stands_still_with_its_cable_cut(rng: &mut Rng) -> Vec<Step> {
+    let still = rng.pick(&[1_100_000, 2_500_000, 4_000_000]);
+    let mut steps = vec![(1_000, "pause", Fault::Pause { node: node(rng), lasts: still })];
+    if rng.percent(50) {
+        let lasts = still - 1_000_000 + rng.range(0, 2_000_000);
+        steps.push((rng.range(1_000, 500_000), "cut", Fault::Cut { to: None, lasts }));
     }
     steps
 }

@@ -25,6 +25,7 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
 use crate::sometimes::Seen;
+use crate::switch_oracle::SwitchOracle;
 use crate::trace::{brief, describe, describe_frame};
 
 /// No run needs more: something goes in circles.
@@ -92,6 +93,7 @@ pub struct World {
     pub oracle: Oracle,
     pub alarm_oracle: AlarmOracle,
     pub pair: PairOracle,
+    pub switches: SwitchOracle,
     pub history: History,
     pub seen: Seen,
     pub quiet_since: Option<u64>,
@@ -112,6 +114,7 @@ impl World {
             oracle: Oracle::new(&plan),
             alarm_oracle: AlarmOracle::default(),
             pair: PairOracle::default(),
+            switches: SwitchOracle::default(),
             history: History::new(case.seed),
             seen: Seen::default(),
             rng,
@@ -363,6 +366,7 @@ impl World {
             self.note(|| format!("{} arbiter <- {}", self.nodes[node].name, brief(&format!("{input:?}"))));
         }
         self.before_arbiter(node, &input);
+        self.switch_hears(node, &input);
         let now = self.nodes[node].mono(self.now);
         let Some(process) = &mut self.nodes[node].process else { return };
         process.arbiter.hear_tags(process.facts());
@@ -373,6 +377,7 @@ impl World {
             self.note(|| format!("{} arbiter -> {}", self.nodes[node].name, brief(&format!("{effect:?}"))));
             match route(effect) {
                 Routed::Tags(input) => {
+                    self.orders(node, &input);
                     if matches!(input, TagInput::Quiesce | TagInput::StandBy) {
                         self.close_gate(node);
                     }
@@ -381,7 +386,7 @@ impl World {
                     self.mail(node, if leads { Mail::Lead(input, permit) } else { Mail::Tags(input) });
                 }
                 Routed::Peer(message) => {
-                    self.says(&message);
+                    self.says(node, &message);
                     self.send_control(node, link, &message);
                 }
                 Routed::DropLink => self.mail(node, Mail::Link(LinkMail::Drop)),
@@ -392,6 +397,7 @@ impl World {
                 Routed::Client { request, result } => self.switch_answered(node, request, &result),
                 Routed::Events(event) => self.shown(node, &event),
                 Routed::Exit => {
+                    self.stopped(node);
                     self.strike(false);
                     self.down(node, 100, true);
                     let later = self.chance.pick(&[5_000, 500_000, 3_000_000]);

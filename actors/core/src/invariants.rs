@@ -113,6 +113,17 @@ pub fn stops_by_a_switch(node: NodeId, so: bool) -> Result<(), Violation> {
     holds("TAKE-5", so, || format!("{node} stopped without a switch, though its peer was ready"))
 }
 
+/// `SWITCH-1` having offered Running, a node does not go on under the same epoch before its peer has said that it will not
+/// take it, or was met anew, or has gone.
+pub fn resumes_what_nobody_takes(node: NodeId, so: bool) -> Result<(), Violation> {
+    holds("SWITCH-1", so, || format!("{node} takes writes again, though its peer may take what it was offered"))
+}
+
+/// `SWITCH-2` a node that has declined an offer does not take it.
+pub fn takes_what_it_did_not_decline(node: NodeId, so: bool) -> Result<(), Violation> {
+    holds("SWITCH-2", so, || format!("{node} took an offer that it had declined"))
+}
+
 /// `DUAL-1` of two Running nodes the right one stays: with automatic recovery the Master, with manual the higher epoch,
 /// and the Backup of equal ones.
 pub fn the_right_one_stays(node: NodeId, so: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
