@@ -115,6 +115,8 @@ pub struct Replicator {
     /// A client was told `replicated: false` although the follower was in sync: it has caught up when it applied, and
     /// stored, up to here.
     lag_mark: Option<(Seq, Seq)>,
+    /// The last change, and the last of a retained tag, that a client of this tenure was told of without the peer's word.
+    answered_alone: (Seq, Seq),
     /// Watched tags that changed.
     changed: Vec<(TagId, Sample)>,
     effects: Vec<TagEffect>,
@@ -154,6 +156,7 @@ impl Replicator {
             next_sync: 1,
             updates_total: 0,
             lag_mark: None,
+            answered_alone: (0, 0),
             changed: Vec::new(),
             effects: Vec::new(),
         }
@@ -284,6 +287,7 @@ impl Replicator {
         self.restored_to = 0;
         self.end_feeding(table);
         self.role = Role::Leading;
+        self.answered_alone = (0, 0);
         if mutant::on(Mutant::OperationsForgotten) {
             self.operations = Operations::default();
         }

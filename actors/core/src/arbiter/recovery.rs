@@ -100,7 +100,9 @@ impl Arbiter {
             && peer.status == Status::Running
             && peer.switching == 0
             && (self.recovery.just_started || matches!(peer.tenure, Tenure::Failover | Tenure::Start));
-        let in_sync = self.tags.in_sync || mutant::on(Mutant::RecoveryBeforeSync);
+        // The Backup's word too, or it would refuse: it may have been told that this node is in sync, and not yet that it
+        // has what clients were told of meanwhile.
+        let in_sync = self.tags.in_sync && peer.in_sync || mutant::on(Mutant::RecoveryBeforeSync);
         if !due || self.offer.is_some() || self.held(now) || !in_sync || !self.faults().is_empty() {
             return;
         }

@@ -289,8 +289,15 @@ impl Replicator {
     pub(super) fn compared(&mut self, table: &TagTable, sync: u64, equal: bool) {
         let asked = |feeding: &&mut Feeding| feeding.sync == sync && feeding.stage != Stage::Mapping;
         let Some(feeding) = self.feeding.as_mut().filter(asked) else { return };
+        let begins = equal && feeding.stage == Stage::Filling;
         // When they differ the follower asks anew.
         feeding.stage = if equal { Stage::Live } else { Stage::Filling };
+        let (applied, durable) = feeding.confirmed();
+        let (in_table, on_disk) = self.answered_alone;
+        if begins && (in_table > applied || on_disk > durable) && !mutant::on(Mutant::LagForgotten) {
+            // While the end of the sync was under way clients were told that something is done.
+            self.lag_mark = Some(self.answered_alone);
+        }
         self.tell_facts(table);
     }
 

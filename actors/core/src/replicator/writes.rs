@@ -319,6 +319,11 @@ impl Replicator {
     fn give_answer(&mut self, retained: bool, replicated: bool, live: bool, table: &TagTable) {
         let list = if retained { &mut self.pendings.retained } else { &mut self.pendings.plain };
         let Some(pending) = list.pop_front() else { return };
+        if !replicated {
+            let (in_table, on_disk) = &mut self.answered_alone;
+            *in_table = pending.seq.max(*in_table);
+            *on_disk = if retained { pending.seq.max(*on_disk) } else { *on_disk };
+        }
         if live && !replicated && !mutant::on(Mutant::LagForgotten) {
             // The pair is not ready for a failover until the peer has caught up.
             let first = self.lag_mark.is_none();

@@ -96,6 +96,24 @@ fn a_peer_that_takes_too_long_is_lagging_until_it_has_caught_up() {
 }
 
 #[test]
+fn what_is_answered_while_the_end_of_a_sync_is_under_way_is_lag_until_the_peer_has_it() {
+    for path in ["a", "r"] {
+        let mut pair = Pair::connected(small());
+        pair.write(A, "b", 1);
+        while !pair.nodes[B].facts().in_sync {
+            assert!(pair.deliver(A) || pair.deliver(B));
+        }
+        let ticket = pair.write(A, path, 2);
+        assert_eq!(pair.replicated(A, ticket), Some(false), "this node has not heard yet that the sync is done");
+        pair.deliver_all(B);
+        assert!(pair.nodes[A].facts().lagging, "not ready for a failover: {path} would be lost");
+        pair.settle();
+        assert!(!pair.nodes[A].facts().lagging && !pair.nodes[A].told.last().unwrap().lagging);
+        pair.assert_in_sync(B);
+    }
+}
+
+#[test]
 fn without_a_peer_in_sync_nobody_waits() {
     let mut pair = Pair::of(small(), small());
     pair.lead(A);
