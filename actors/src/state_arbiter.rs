@@ -1,5 +1,8 @@
 //! Who is Running. On the control thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -134,9 +137,9 @@ impl Actor for StateArbiter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // After a restart no timer is armed: look what is due.
+        // After a restart no timer is armed: look what is due, as any timer does.
         self.armed = None;
-        self.hear(Input::Tick, ctx);
+        self.arm(Some(self.shared.clock.now()), ctx);
     }
 }
 

@@ -252,7 +252,7 @@ impl World {
         }
         self.note(|| format!("actor {place} of {} works again", self.nodes[node].name));
         match place {
-            0 => self.arbiter(node, Input::Tick),
+            0 => self.arbiter_tick(node),
             1 => {
                 self.close_lane(node, None);
                 self.tags(node, TagInput::LaneDown);
