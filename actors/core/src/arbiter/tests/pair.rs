@@ -259,7 +259,9 @@ impl Pair {
         self.cut = false;
         let mut greetings = [self.greeting(Master), self.greeting(Backup)];
         if self.forgets_recoveries {
-            greetings.iter_mut().for_each(|greeting| greeting.report.recoveries_ms.clear());
+            for greeting in &mut greetings {
+                greeting.report.recoveries_ms.clear();
+            }
         }
         for who in [Master, Backup] {
             let now = self.now;
