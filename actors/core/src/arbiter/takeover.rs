@@ -34,7 +34,8 @@ impl Arbiter {
         if let State::Starting { deadline, whole_by, .. } = self.state {
             return if self.peer_can_decide() { whole_by } else { Some(deadline) };
         }
-        if let Some(since) = self.nobody_runs_since {
+        // Of a peer that does not answer only its silence counts.
+        if let Some(since) = self.nobody_runs_since.filter(|_| self.peer_report().is_some()) {
             let due = since.plus(self.settings.failover_time_ms);
             // Past it only the peer's data is waited for, see `stand_by_with`.
             return Some(if now < due { due } else { due.plus(self.settings.connection_wait_time_ms) });

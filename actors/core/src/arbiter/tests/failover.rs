@@ -1,6 +1,6 @@
 //! A Standby takes over from a peer that is gone; what each node shows of the other; stalls.
 
-use super::pair::{Backup, FAILOVER, MISSED_PINGS, Master, Pair, WAIT};
+use super::pair::{Backup, Disk, FAILOVER, MISSED_PINGS, Master, Pair, WAIT};
 use crate::arbiter::{Effect, Input, TagFacts};
 use crate::protocol::Tenure;
 use crate::types::{RecoveryMode, Status};
@@ -295,4 +295,20 @@ fn half_a_link_is_dropped_at_a_takeover() {
     pair.pass(FAILOVER);
     assert!(pair.node(Backup).effects.contains(&Effect::DropLink));
     assert!(!pair.view(Backup).peer.unwrap().connected);
+}
+
+/// Seed 47674 of the simulation: it waited for a peer that could say that nobody runs, and was not woken for its silence.
+#[test]
+fn a_peer_that_falls_silent_while_nobody_runs_is_taken_over_after_the_failover_time() {
+    let mut pair = Pair::new();
+    pair.node(Master).disk = Disk::Fails;
+    pair.restart(Master);
+    pair.restart(Backup);
+    pair.connect();
+    pair.shows(Backup, Status::Standby, Status::Faulted);
+    pair.pass(FAILOVER / 5);
+    pair.cut();
+    pair.pass(FAILOVER * 2);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+    assert_eq!(pair.last_event(Backup).reason, format!("the peer was silent for {FAILOVER} ms"));
 }
