@@ -142,11 +142,17 @@ impl World {
                 self.takes_over_without(node);
             }
             Some(State::NobodyRan | State::Restarted) => self.takes_over_without(node),
+            // It holds values already: a Backup that gave them was restarted before it had given its alarms, too.
+            None if begins("the Backup is connected") && self.has_values(node) => self.takes_over_without(node),
             _ => {}
         }
         if event.to == Status::Running {
             self.runs_rightly(node, event);
         }
+    }
+
+    fn has_values(&self, node: usize) -> bool {
+        self.nodes[node].process.as_ref().is_some_and(|process| process.facts().applied > 0)
     }
 
     /// A node has its tenures stored: is one among them that is about to begin?
