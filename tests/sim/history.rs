@@ -62,6 +62,8 @@ pub struct History {
     acknowledged: BTreeMap<EventId, Option<u64>>,
     switches: BTreeMap<u64, u64>,
     probes: Vec<i64>,
+    /// How many tenures there had been when these were sent.
+    probed_in: u64,
     /// A journal dropped its oldest entries.
     forgets: bool,
 }
@@ -121,6 +123,7 @@ impl History {
             acknowledged: BTreeMap::new(),
             switches: BTreeMap::new(),
             probes: Vec::new(),
+            probed_in: 0,
             forgets: false,
         }
     }
@@ -175,7 +178,7 @@ impl History {
             // Before it was answered it may have given way.
             return weight >= 2 || (write.at..=at).contains(&self.gave_way[key]);
         }
-        weight >= 1 || self.apart_at >= write.at || self.gave_way[key] >= write.at
+        weight >= 1 || self.unsettled_at() >= write.at || self.gave_way[key] >= write.at
     }
 
     /// Whether it may have been forgotten that it was done: what is known of an operation id is in memory.
@@ -402,9 +405,13 @@ impl World {
 
     /// The pair has healed: it must work, too.
     pub fn probe_pair(&mut self) {
-        if !self.history.probes.is_empty() {
+        let tenures = self.tenures();
+        if !self.history.probes.is_empty() && self.history.probed_in == tenures {
             return;
         }
+        // An automatic recovery may come after all seemed to be over: what was asked then is no proof.
+        self.history.probed_in = tenures;
+        self.history.probes.clear();
         for node in 0..2 {
             self.load.next += 1;
             let value = self.load.next.cast_signed();
