@@ -208,6 +208,8 @@ impl World {
         let (Some(mine), other) = (&self.nodes[node].process, &self.nodes[1 - node].process) else { return };
         let view = mine.arbiter.view(self.nodes[node].mono(self.now));
         let tenure = view.tenure;
+        // A message that took longer than the failover time is silence, see TAKE-1.
+        let is_late = view.reason.starts_with("the peer was silent") && self.is_slow();
         let healed = tenure == Tenure::DualRunning && view.reason.starts_with("two nodes were Running");
         let led = self.pair.led;
         let other_leads = other.as_ref().is_some_and(|other| other.replicator.leads());
@@ -234,8 +236,7 @@ impl World {
             if met {
                 results.push(invariants::goes_on_above_both(epoch, led, other_leads));
             }
-        } else if !mine_again && !(view.reason.starts_with("the peer was silent") && self.is_slow()) {
-            // A message that took longer than the failover time is silence, see TAKE-1.
+        } else if !(mine_again || is_late) {
             results.push(invariants::not_beside_a_running_peer(id, beside, self.exchange_us()));
         }
         if self.nodes[node].process.as_ref().is_some_and(|process| process.alarm_table.shelves().next().is_some())

@@ -13,41 +13,41 @@ const LATE_MS: u64 = 3000;
 /// What is known of a bulk connection that is up.
 #[derive(Debug)]
 pub(super) struct LaneWatch {
-    heard_at: Millis,
-    beat_at: Millis,
-    looked_at: Millis,
+    last: Millis,
+    next_beat: Millis,
+    looked: Millis,
 }
 
 impl LaneWatch {
     pub(super) fn new(now: Millis) -> Self {
-        Self { heard_at: now, beat_at: now.plus(BEAT_MS), looked_at: now }
+        Self { last: now, next_beat: now.plus(BEAT_MS), looked: now }
     }
 
     /// Something arrived.
     pub(super) fn heard(&mut self, now: Millis) {
-        self.heard_at = now;
+        self.last = now;
     }
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Millis {
-        self.beat_at.min(self.heard_at.plus(SILENT_MS))
+        self.next_beat.min(self.last.plus(SILENT_MS))
     }
 
     /// Whether it is time to say that this side is there; then the next time is later.
     pub(super) fn beats(&mut self, now: Millis) -> bool {
-        let due = now >= self.beat_at;
+        let due = now >= self.next_beat;
         if due {
-            self.beat_at = now.plus(BEAT_MS);
+            self.next_beat = now.plus(BEAT_MS);
         }
         due
     }
 
     /// Whether nothing has arrived for too long.
     pub(super) fn is_silent(&mut self, now: Millis) -> bool {
-        if now.since(std::mem::replace(&mut self.looked_at, now)) > LATE_MS {
-            self.heard_at = now;
+        if now.since(std::mem::replace(&mut self.looked, now)) > LATE_MS {
+            self.last = now;
         }
-        now >= self.heard_at.plus(SILENT_MS)
+        now >= self.last.plus(SILENT_MS)
     }
 }
 
