@@ -12,6 +12,7 @@ use hotpair_core::protocol::AlarmOutcome;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::gate::Permit;
 use crate::messages::{AlarmsHappened, ArmAlarms, CloseLane, Happened};
 use crate::shared::Shared;
 
@@ -82,16 +83,23 @@ impl Drop for Asked<'_> {
 
 /// Gives the machine an input and does what it wants. On the data thread.
 pub(crate) fn hear(shared: &Arc<Shared>, input: AlarmInput<'_>) {
+    hear_with(shared, input, None);
+}
+
+/// `permit`: with the arbiter's word to lead; the gate opens after this.
+pub(crate) fn hear_with(shared: &Arc<Shared>, input: AlarmInput<'_>, permit: Option<Permit>) {
     let work = &shared.alarm_work;
     let deadline = {
         let tags = shared.table.read();
         let mut machine = work.machine.lock();
         let mut table = shared.alarms.write();
         let before = table.version();
-        // The gate opens after these two.
-        let begins = matches!(input, AlarmInput::Lead(_) | AlarmInput::Resume);
-        let fenced = !begins && machine.leads() && !shared.gate.is_open(shared.clock.now());
-        machine.set_fenced(fenced);
+        let now = shared.clock.now();
+        let may_act = match permit {
+            Some(permit) => shared.gate.allows(permit, now),
+            None => !machine.leads() || shared.gate.is_open(now),
+        };
+        machine.set_fenced(!may_act);
         let effects = machine.handle(&mut table, &tags, input, shared.clock.both());
         let after = table.version();
         drop(table);

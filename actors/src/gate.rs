@@ -37,6 +37,12 @@ impl Gate {
         self.opened.store(permit.0, Ordering::SeqCst);
     }
 
+    /// Whether whoever was told to lead with this permit may act on it: it was not taken back, and this node did not stand
+    /// still since.
+    pub fn allows(&self, permit: Permit, now: Millis) -> bool {
+        permit == self.permit() && self.is_fresh(now)
+    }
+
     /// The arbiter says that this node leads no more, or not for the moment.
     pub fn close(&self) {
         self.closed.fetch_add(1, Ordering::SeqCst);
@@ -83,6 +89,8 @@ mod tests {
         let lead = gate.permit();
         gate.close();
         let resume = gate.permit();
+        assert!(!gate.allows(lead, Millis(0)) && gate.allows(resume, Millis(0)));
+        assert!(!gate.allows(resume, Millis(1000)), "it stood still since");
         gate.open(lead);
         assert!(!gate.is_open(Millis(0)));
         gate.open(resume);

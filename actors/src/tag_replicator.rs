@@ -68,6 +68,12 @@ impl TagReplicator {
         let alarms = alarms_hear(&input);
         let effects = {
             let mut replicator = self.shared.replicator.lock();
+            let now = self.shared.clock.now();
+            let may_act = match permit {
+                Some(permit) => self.shared.gate.allows(permit, now),
+                None => !replicator.is_leading() || self.shared.gate.is_open(now),
+            };
+            replicator.set_fenced(!may_act);
             let mut table = self.shared.table.write();
             let effects = replicator.handle(&mut table, input, self.shared.clock.both());
             self.shared.set_facts(replicator.facts(&table));
@@ -78,7 +84,7 @@ impl TagReplicator {
             effects
         };
         if let Some(input) = alarms {
-            alarm_work::hear(&self.shared, input);
+            alarm_work::hear_with(&self.shared, input, permit);
         }
         if let Some(permit) = permit {
             self.shared.gate.open(permit);

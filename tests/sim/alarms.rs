@@ -88,6 +88,13 @@ impl World {
         self.nodes[node].process.as_ref().is_some_and(|process| process.gate_is_open(now, self.plan.failover_time_ms))
     }
 
+    /// Whether whoever was told to lead with this permit may act; without one: whether the gate is open.
+    pub fn gate_allows(&self, node: usize, permit: Option<u64>) -> bool {
+        let Some(permit) = permit else { return self.gate_is_open(node) };
+        let closed = self.nodes[node].process.as_ref().map_or(0, |process| process.closed);
+        permit == closed && !self.stood_still(node)
+    }
+
     pub fn stood_still(&self, node: usize) -> bool {
         let now = self.nodes[node].mono(self.now);
         self.nodes[node].process.as_ref().is_some_and(|process| !process.is_fresh(now, self.plan.failover_time_ms))
@@ -111,6 +118,11 @@ impl World {
     }
 
     pub fn alarms(&mut self, node: usize, input: AlarmInput<'_>) {
+        self.alarms_with(node, input, None);
+    }
+
+    /// `permit`: with the arbiter's word to lead; the gate opens after this.
+    pub fn alarms_with(&mut self, node: usize, input: AlarmInput<'_>, permit: Option<u64>) {
         self.changed = true;
         let is_tick = matches!(input, AlarmInput::Tick);
         if !is_tick {
@@ -118,10 +130,9 @@ impl World {
         }
         let now = Now { mono: self.nodes[node].mono(self.now), wall: self.nodes[node].wall(self.now) };
         let before = self.before_alarms(node, &input);
-        let begins = matches!(input, AlarmInput::Lead(_) | AlarmInput::Resume);
-        let open = self.gate_is_open(node);
+        let open = self.gate_allows(node, permit);
         let Some(process) = &mut self.nodes[node].process else { return };
-        process.alarms.set_fenced(!begins && process.alarms.leads() && !open);
+        process.alarms.set_fenced(if permit.is_some() { !open } else { process.alarms.leads() && !open });
         let effects = process.alarms.handle(&mut process.alarm_table, &process.table, input, now);
         process.ticks_in_vain[2] = if is_tick && effects.is_empty() { process.ticks_in_vain[2] + 1 } else { 0 };
         let (link, lane) = (process.tags_link, process.tags_lane);

@@ -476,13 +476,15 @@ impl World {
         self.before_tags(node, &input);
         let heard = alarms_hear(&input);
         let (mono, wall) = (self.nodes[node].mono(self.now), self.nodes[node].wall(self.now));
+        let open = self.gate_allows(node, permit);
         let Some(process) = &mut self.nodes[node].process else { return };
+        process.replicator.set_fenced(if permit.is_some() { !open } else { process.replicator.leads() && !open });
         let effects = process.replicator.handle(&mut process.table, input, Now { mono, wall });
         process.ticks_in_vain[1] = if is_tick && effects.is_empty() { process.ticks_in_vain[1] + 1 } else { 0 };
         let (link, lane) = (process.tags_link, process.tags_lane);
         self.after_tags(node, &effects);
         if let Some(input) = heard {
-            self.alarms(node, input);
+            self.alarms_with(node, input, permit);
         }
         if let Some((process, permit)) = self.nodes[node].process.as_mut().zip(permit) {
             process.opened = permit;

@@ -213,6 +213,7 @@ impl AlarmReplication {
             }
             AlarmInput::Tick => {}
         }
+        self.take_what_waited_behind_the_fence(table, now);
         self.settle(table, tags, now);
         std::mem::take(&mut self.effects)
     }

@@ -96,6 +96,10 @@ pub struct Replicator {
     leader: Option<Leader>,
     /// It gave Running away, and whom to follow is still on its way here.
     between_leaders: bool,
+    /// It must do nothing that waited before it is known who runs.
+    fenced: bool,
+    /// When to ask again whether it may.
+    look_again_at: Option<Millis>,
     following: Option<Following>,
     feeding: Option<Feeding>,
     operations: Operations,
@@ -141,6 +145,8 @@ impl Replicator {
             awaited: None,
             leader: None,
             between_leaders: false,
+            fenced: false,
+            look_again_at: None,
             following: None,
             feeding: None,
             operations: Operations::default(),
@@ -187,6 +193,7 @@ impl Replicator {
             TagInput::Persisted(result) => self.persisted(table, result, now.mono),
             TagInput::Tick => {}
         }
+        self.take_what_waited_behind_the_fence(table, now);
         if !self.changed.is_empty() {
             let changed = std::mem::take(&mut self.changed);
             self.effects.push(TagEffect::Changed(changed));
@@ -204,10 +211,8 @@ impl Replicator {
         let pending = self.pendings.deadline();
         let store = if self.stores_under_way == 0 { self.store_again_at } else { None };
         let lane = self.lane.as_ref().map(LaneWatch::deadline);
-        [feeding, following, pending, store, lane, self.waiting.deadline(), self.forwarding.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let waiting = [self.look_again_at, self.waiting.deadline(), self.forwarding.deadline()];
+        [feeding, following, pending, store, lane].into_iter().chain(waiting).flatten().min()
     }
 
     /// Something arrived on the bulk connection, though not for the tags.
@@ -215,6 +220,12 @@ impl Replicator {
         if let Some(lane) = &mut self.lane {
             lane.heard(now);
         }
+    }
+
+    /// Whether this node must do nothing of what waited, though it was told to lead: it stood still since, or its arbiter
+    /// has taken its word back. See the gate.
+    pub fn set_fenced(&mut self, fenced: bool) {
+        self.fenced = fenced;
     }
 
     /// Whether this node takes writes and values of sources now.

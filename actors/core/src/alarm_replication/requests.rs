@@ -15,6 +15,8 @@ use crate::types::Millis;
 const MAX_PENDING: usize = 4096;
 /// So many may wait for the end of a switch.
 const MAX_WAITING: usize = 1024;
+/// A node that is fenced asks again after this time whether it may act.
+const LOOK_AGAIN_MS: u64 = 20;
 /// The deadline of what has waited long enough for the peer.
 const LATE: Millis = Millis(u64::MAX);
 /// So many may be at the peer.
@@ -36,6 +38,8 @@ pub(super) struct Requests {
     waiting: VecDeque<(Origin, AlarmRequest, Millis)>,
     forwards: BTreeMap<u64, (u64, AlarmRequest, Millis)>,
     next_forward: u64,
+    /// It is fenced, and something waits.
+    look_again_at: Option<Millis>,
     /// A client was told `replicated: false` although the follower was in sync: it has caught up when it stored up to
     /// here.
     lag_mark: Option<u64>,
@@ -58,7 +62,12 @@ impl Requests {
         // They came in this order; those that are late wait for the disk alone.
         let pending = self.pending.iter().map(|pending| pending.deadline).find(|at| *at != LATE);
         let waiting = self.waiting.iter().map(|(.., until)| *until);
-        pending.into_iter().chain(waiting).chain(self.forwards.values().map(|(.., until)| *until)).min()
+        pending
+            .into_iter()
+            .chain(waiting)
+            .chain(self.look_again_at)
+            .chain(self.forwards.values().map(|(.., until)| *until))
+            .min()
     }
 
     pub(super) fn lags(&self) -> bool {
@@ -79,6 +88,10 @@ impl AlarmReplication {
 
     pub(super) fn request(&mut self, table: &mut AlarmTable, origin: Origin, request: AlarmRequest, now: Now) {
         match self.role {
+            Role::Leading if self.fenced => {
+                self.requests.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
+                self.wait(origin, request, now.mono);
+            }
             Role::Leading => self.perform(table, origin, &request, now),
             Role::Quiesced => self.wait(origin, request, now.mono),
             Role::Standby => match origin {
@@ -187,11 +200,28 @@ impl AlarmReplication {
         self.requests.waiting.push_back((origin, request, until));
     }
 
-    /// Does what waited for the end of a switch.
+    /// Does what waited for the end of a switch. A node that is fenced keeps it.
     pub(super) fn take_waiting(&mut self, table: &mut AlarmTable, now: Now) {
         self.requests_in_time(now.mono);
+        self.requests.look_again_at = None;
+        if self.role == Role::Leading && self.fenced && !self.requests.waiting.is_empty() {
+            self.requests.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
+            return;
+        }
         for (origin, request, _) in std::mem::take(&mut self.requests.waiting) {
             self.request(table, origin, request, now);
+        }
+    }
+
+    /// It may act again.
+    pub(super) fn take_what_waited_behind_the_fence(&mut self, table: &mut AlarmTable, now: Now) {
+        if self.requests.look_again_at.is_some() && (self.role != Role::Leading || !self.fenced) {
+            self.requests.look_again_at = None;
+            if self.role == Role::Leading {
+                self.take_waiting(table, now);
+            }
+        } else if self.requests.look_again_at.is_some_and(|at| now.mono >= at) {
+            self.requests.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
         }
     }
 

@@ -14,6 +14,8 @@ use crate::value::Sample;
 
 /// So many writes wait for the end of a switch; a further one is refused.
 const MAX_WAITING: usize = 4096;
+/// A node that is fenced asks again after this time whether it may act.
+const LOOK_AGAIN_MS: u64 = 20;
 /// So many writes wait for the disk or the peer; a further one is refused.
 const MAX_PENDING: usize = 65_536;
 
@@ -101,6 +103,10 @@ impl Waiting {
 impl Replicator {
     pub(super) fn write(&mut self, table: &mut TagTable, origin: Origin, order: WriteOrder, now: Now) {
         match self.role {
+            Role::Leading if self.fenced => {
+                self.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
+                self.wait(origin, order, now.mono);
+            }
             Role::Leading if self.pendings.len() >= MAX_PENDING => {
                 self.refuse(origin, WriteRefusal::Busy);
             }
@@ -359,11 +365,28 @@ impl Replicator {
         self.waiting.0.push_back((origin, order, until));
     }
 
-    /// Does the writes that waited for the end of a switch.
+    /// Does the writes that waited for the end of a switch. A node that is fenced keeps them.
     pub(super) fn take_waiting(&mut self, table: &mut TagTable, now: Now) {
         self.refuse_waiting_since(now.mono);
+        self.look_again_at = None;
+        if self.role == Role::Leading && self.fenced && !self.waiting.0.is_empty() {
+            self.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
+            return;
+        }
         for (origin, order, _) in std::mem::take(&mut self.waiting.0) {
             self.write(table, origin, order, now);
+        }
+    }
+
+    /// It may act again.
+    pub(super) fn take_what_waited_behind_the_fence(&mut self, table: &mut TagTable, now: Now) {
+        if self.look_again_at.is_some() && (self.role != Role::Leading || !self.fenced) {
+            self.look_again_at = None;
+            if self.role == Role::Leading {
+                self.take_waiting(table, now);
+            }
+        } else if self.look_again_at.is_some_and(|at| now.mono >= at) {
+            self.look_again_at = Some(now.mono.plus(LOOK_AGAIN_MS));
         }
     }
 

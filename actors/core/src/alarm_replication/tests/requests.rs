@@ -58,3 +58,20 @@ fn a_follower_that_was_restarted_counts_anew() {
     assert_eq!(told, [(1, true)], "it began with that");
     assert!(!node.machine.facts().lagging);
 }
+
+#[test]
+fn what_waits_at_a_node_that_stood_still_is_done_when_it_may_act_again() {
+    let mut node = leader();
+    node.hear(AlarmInput::Pause);
+    node.acknowledge(1, "one");
+    node.machine.set_fenced(true);
+    node.hear(AlarmInput::Resume);
+    node.comment(2);
+    assert_eq!(answers(&node.hear(AlarmInput::Stored(Ok(())))), [], "nothing was done");
+    let look_again = node.machine.next_deadline().unwrap();
+    assert!(look_again > Millis(node.now));
+    node.now = look_again.0;
+    node.machine.set_fenced(false);
+    node.hear(AlarmInput::Tick);
+    assert_eq!(answers(&node.hear(AlarmInput::Stored(Ok(())))), [(1, false), (2, false)]);
+}

@@ -171,6 +171,33 @@ fn writes_wait_during_a_switch_and_are_done_when_it_is_aborted() {
     assert_eq!((pair.nodes[B].int("a"), pair.nodes[B].int("b")), (1, 2));
 }
 
+/// Seed 41975 of the simulation: it did them before its peer, which had taken over meanwhile, could say so.
+#[test]
+fn what_waits_at_a_node_that_stood_still_is_done_when_it_may_act_again() {
+    for role_first in [true, false] {
+        let mut pair = Pair::in_sync(small());
+        pair.input(A, TagInput::Quiesce);
+        let early = pair.write(A, "a", 1);
+        if role_first {
+            pair.nodes[A].replicator.set_fenced(true);
+            pair.input(A, TagInput::Resume);
+        } else {
+            pair.input(A, TagInput::Resume);
+            pair.nodes[A].replicator.set_fenced(true);
+        }
+        let late = pair.write(A, "b", 2);
+        pair.wait(100);
+        assert_eq!((pair.nodes[A].int("a"), pair.nodes[A].int("b")), (i64::from(!role_first), 0));
+        assert_eq!(pair.answer(A, late), None);
+        let look_again = pair.nodes[A].replicator.next_deadline().unwrap();
+        pair.nodes[A].replicator.set_fenced(false);
+        pair.wait(look_again.0 - pair.now);
+        pair.settle();
+        assert_eq!((pair.replicated(A, early), pair.replicated(A, late)), (Some(true), Some(true)));
+        assert_eq!((pair.nodes[B].int("a"), pair.nodes[B].int("b")), (1, 2));
+    }
+}
+
 #[test]
 fn writes_that_waited_are_done_by_the_new_running_node() {
     let mut pair = Pair::in_sync(small());
