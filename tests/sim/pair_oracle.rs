@@ -522,6 +522,10 @@ impl World {
             *since = if leads { Some(since.unwrap_or(now)) } else { None };
             if n.process.is_none() {
                 self.pair.recoveries[node].clear();
+                // What it answered, and told nobody else, may be gone with its memory.
+                self.pair.answered.iter_mut().for_each(|answered| {
+                    answered.take_if(|(_, at, _)| *at == node);
+                });
                 self.pair.stood_still[node] = None;
                 self.pair.paused[node] = None;
                 self.pair.was_in_sync[node] = false;
