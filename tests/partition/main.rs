@@ -12,6 +12,9 @@ mod pair;
 mod power;
 mod slow;
 
+use std::thread;
+use std::time::Duration;
+
 use pair::node::same;
 use pair::project::SETPOINT;
 use pair::site::Site;
@@ -27,6 +30,8 @@ fn two_machines(builder: Builder) -> (Site, Pair) {
 /// A write at a node that is alone.
 #[track_caller]
 fn write_alone(node: &Node, path: &str, value: f64) {
+    // Of two changes the newer one by its time survives, and times are milliseconds: they must differ.
+    thread::sleep(Duration::from_millis(2));
     let reply = node.write(path, value, None);
     assert!(reply.all_written() && !reply.replicated(), "{} is alone: {reply:?}", node.name);
 }
