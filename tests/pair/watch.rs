@@ -169,14 +169,21 @@ fn poll(node: &'static str, client: &Client, record: &Record, ended: &AtomicBool
     }
 }
 
+/// A tenure that began before the last this long is on the disk of a node that is killed.
+const STORED_WITHIN: Duration = Duration::from_millis(200);
+
 /// An epoch that a node only followed when it was killed does not count: it may not have been on its disk yet. Nor does
-/// one that it took and never ran under, killed in between: the other node ran on under a lower one, and takes one above
-/// both when it hears of it.
+/// one that it took and never ran under, or only just began to, killed in between: its counter was reserved on the disk and
+/// is not used again, the tenure itself was on its way there. The other node takes one above both when it hears of it.
 #[track_caller]
 fn epochs_only_grow(samples: &[Sample]) {
     let (mut highest, mut led) = (0, 0);
+    let (mut led_before, mut led_since) = (0, None::<Instant>);
     for sample in samples {
         let Some(said) = &sample.said else {
+            if led_since.take().is_some_and(|since| sample.asked.duration_since(since) < STORED_WITHIN) {
+                led = led_before;
+            }
             highest = led;
             continue;
         };
@@ -187,6 +194,9 @@ fn epochs_only_grow(samples: &[Sample]) {
             highest = said.epoch;
         }
         if runs {
+            if said.epoch != led {
+                (led_before, led_since) = (led, Some(sample.asked));
+            }
             led = said.epoch;
         }
     }
