@@ -102,7 +102,10 @@ impl World {
         if event.to == Status::Standby && event.tenure == Tenure::DualRunning {
             self.pair.gave_way = Some(node);
         }
-        if event.tenure == Tenure::Recovery && event.from != event.to {
+        // One that stood still and goes on shows its tenure once more: that is none.
+        let changes =
+            matches!((event.from, event.to), (Status::Standby, Status::Running) | (Status::Running, Status::Standby));
+        if event.tenure == Tenure::Recovery && changes {
             self.recovers(node, event.to);
         }
         let begins = |text: &str| reason.starts_with(text);
