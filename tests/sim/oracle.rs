@@ -304,13 +304,15 @@ impl World {
         if !self.is_whole() {
             return;
         }
+        // A line that is slow now may be a failure later: then that one counts already, too.
+        let strikes = u32::from(self.net.worst_us() > 0 || self.net.slow_until > self.now);
         if let Some(id) = &write.operation {
-            self.oracle.operations.entry(id.clone()).or_insert(0);
+            self.oracle.operations.entry(id.clone()).or_insert(strikes);
         }
         for (key, result) in write.keys.iter().zip(results) {
             let place = self.place(*key, write.value);
             if *result == ItemResult::Good && self.oracle.floors[*key].is_none_or(|(floor, _)| floor < place) {
-                self.oracle.floors[*key] = Some((place, 0));
+                self.oracle.floors[*key] = Some((place, strikes));
             }
         }
     }

@@ -45,7 +45,7 @@ pub struct PairOracle {
     decided: [(u64, u64, u64); 2],
     /// Whether the peer's process that it had met was gone then.
     was_gone: [bool; 2],
-    takes: [Epoch; 2],
+    takes: [(u64, Epoch); 2],
     /// The greatest counter that the present process of each has seen for longer than an exchange, and that process.
     seen: [(u64, u64); 2],
     /// When recoveries happened, as far as each node can know: their processes tell each other.
@@ -162,8 +162,8 @@ impl World {
     pub fn takes(&mut self, node: usize, lineage: &Lineage) {
         let n = &self.nodes[node];
         let begun = n.process.as_ref().is_some_and(|process| process.leads_under == Some(lineage.epoch()));
-        if lineage.epoch().node == n.id && !begun && self.pair.takes[node] != lineage.epoch() {
-            self.pair.takes[node] = lineage.epoch();
+        if lineage.epoch().node == n.id && !begun && self.pair.takes[node] != (n.boots, lineage.epoch()) {
+            self.pair.takes[node] = (n.boots, lineage.epoch());
             let last = self.pair.heard[node];
             let heard = if self.now - last <= self.exchange_us() { self.pair.heard_before[node] } else { last };
             let (boot, seen) = self.pair.seen[node];
