@@ -17,6 +17,7 @@ pub mod license;
 pub mod lineage;
 pub mod mutant;
 pub mod operations;
+pub mod pace;
 pub mod protocol;
 pub mod quality;
 pub mod replicator;

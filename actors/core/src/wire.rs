@@ -3,7 +3,7 @@
 //! ```text
 //! offset  0       2      3       4            8            12
 //!         magic   kind   flags   length       CRC-32C      body …
-//!         F5 70   1..=3  0       u32 LE       u32 LE       MessagePack, `length` bytes
+//!         F5 70   1..=4  0 or 1  u32 LE       u32 LE       MessagePack, `length` bytes
 //! ```
 //!
 //! The checksum covers the first eight bytes and the body. The magic's first byte occurs in no UTF-8 text, so that
@@ -16,6 +16,7 @@
 
 mod error;
 mod limits;
+mod pieces;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize, de};
 pub use error::WireError;
 pub use limits::{MAX_FAULTS, MAX_FILES, MAX_MODULES, MAX_NAME_BYTES, MAX_PATH_BYTES, validate};
 pub(crate) use limits::{at_most, lineage, path, text, value};
+pub use pieces::{Assembly, Pieces};
 
 use crate::protocol::Control;
 
@@ -38,6 +40,8 @@ pub const HEADER_BYTES: usize = 12;
 pub const MAX_CONTROL_BODY_BYTES: usize = 64 * 1024;
 /// The longest body of a bulk frame: what one read of a fast link brings.
 pub const MAX_BULK_BODY_BYTES: usize = 1024 * 1024;
+/// The flag of a piece: the frame goes on in the next one of this kind. Only frames of the bulk connection have pieces.
+pub const GOES_ON: u8 = 1;
 /// How deep values may lie in each other; today's messages need 12.
 const MAX_DEPTH: usize = 32;
 
@@ -50,6 +54,8 @@ pub enum Kind {
     Bulk,
     /// What [`crate::alarm_replication`] reads; on the bulk connection too.
     Alarms,
+    /// How much of kinds 2 and 3 has arrived; on the bulk connection, see [`crate::pace`].
+    Arrived,
 }
 
 impl Kind {
@@ -58,6 +64,7 @@ impl Kind {
         match self {
             Self::Control => MAX_CONTROL_BODY_BYTES,
             Self::Bulk | Self::Alarms => MAX_BULK_BODY_BYTES,
+            Self::Arrived => size_of::<u64>(),
         }
     }
 
@@ -66,11 +73,19 @@ impl Kind {
             Self::Control => 1,
             Self::Bulk => 2,
             Self::Alarms => 3,
+            Self::Arrived => 4,
+        }
+    }
+
+    fn flags(self) -> u8 {
+        match self {
+            Self::Control | Self::Arrived => 0,
+            Self::Bulk | Self::Alarms => GOES_ON,
         }
     }
 
     fn of_code(code: u8) -> Option<Self> {
-        [Self::Control, Self::Bulk, Self::Alarms].into_iter().find(|kind| kind.code() == code)
+        [Self::Control, Self::Bulk, Self::Alarms, Self::Arrived].into_iter().find(|kind| kind.code() == code)
     }
 }
 
@@ -81,6 +96,8 @@ pub struct Frame<'a> {
     pub kind: Kind,
     /// For [`decode_control`] or [`crate::bulk::decode`].
     pub body: &'a [u8],
+    /// It is a piece, and not the last one.
+    pub goes_on: bool,
     /// How many bytes of the buffer the frame takes: remove them before the next call.
     pub bytes: usize,
 }
@@ -104,7 +121,8 @@ pub fn decode_any<'a>(buffer: &'a [u8], expected: &[Kind]) -> Result<Option<Fram
         let expected = expected.first().copied().unwrap_or(kind);
         return Err(WireError::UnexpectedKind { found: kind, expected });
     }
-    if let Some(&flags) = buffer.get(3).filter(|flags| **flags != 0) {
+    let Some(&flags) = buffer.get(3) else { return Ok(None) };
+    if flags & !kind.flags() != 0 {
         return Err(WireError::UnknownFlags { flags });
     }
     let Some(length) = u32_at(buffer, 4) else { return Ok(None) };
@@ -119,7 +137,7 @@ pub fn decode_any<'a>(buffer: &'a [u8], expected: &[Kind]) -> Result<Option<Fram
     if stated != computed {
         return Err(WireError::Checksum { stated, computed });
     }
-    Ok(Some(Frame { kind, body, bytes }))
+    Ok(Some(Frame { kind, body, goes_on: flags & GOES_ON != 0, bytes }))
 }
 
 /// The message in the body of a control frame, inside all limits.
@@ -157,8 +175,27 @@ pub(crate) fn append_message<T: Serialize>(out: &mut Vec<u8>, kind: Kind, messag
     written
 }
 
+/// A frame that says how many bytes of frames of kinds 2 and 3, headers included, have arrived on this connection.
+pub fn encode_arrived(total: u64) -> Vec<u8> {
+    let mut out = vec![0; HEADER_BYTES];
+    out.extend_from_slice(&total.to_le_bytes());
+    // Its body has the length that its kind may have.
+    let _ = seal(&mut out, Kind::Arrived);
+    out
+}
+
+/// What [`encode_arrived`] said.
+pub fn decode_arrived(body: &[u8]) -> Result<u64, WireError> {
+    let bytes = body.try_into().map_err(|_| WireError::malformed("a count of bytes that does not have eight"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 /// Writes the header of a frame whose body stands after [`HEADER_BYTES`] of room. Errors: the body is too long.
 pub(crate) fn seal(frame: &mut [u8], kind: Kind) -> Result<(), WireError> {
+    seal_with(frame, kind, 0)
+}
+
+fn seal_with(frame: &mut [u8], kind: Kind, flags: u8) -> Result<(), WireError> {
     let Some((header, body)) = frame.split_first_chunk_mut::<HEADER_BYTES>() else {
         return Err(WireError::Malformed { reason: "a frame without room for its header".into() });
     };
@@ -168,7 +205,7 @@ pub(crate) fn seal(frame: &mut [u8], kind: Kind) -> Result<(), WireError> {
     }
     header[..2].copy_from_slice(&MAGIC);
     header[2] = kind.code();
-    header[3] = 0;
+    header[3] = flags;
     header[4..8].copy_from_slice(&(length as u32).to_le_bytes());
     let sum = checksum(&header[..8], body);
     header[8..].copy_from_slice(&sum.to_le_bytes());

@@ -1,20 +1,27 @@
 //! The bulk connection's tasks, on the data thread.
 
+mod line;
+
 use std::io;
+use std::rc::Rc;
 
 use actix::Addr;
-use hotpair_core::wire::{self, Kind};
+use hotpair_core::wire::{self, Assembly, Kind, Pieces};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::line::Line;
 use super::TagReplicator;
+use crate::clock::Clock;
 use crate::connection::{Detached, ReadHalf, WriteHalf};
 use crate::messages::{LaneEnded, LaneFrame};
 
 /// So many frames may wait for the socket: those of a whole exchange of tag lists. Batches are bounded by credit.
 const MAX_WAITING: usize = 32 * 1024;
 const READ_BYTES: usize = 256 * 1024;
+/// The longest piece.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// An open bulk connection. Dropping it closes the connection.
 pub(super) struct Lane {
@@ -34,14 +41,16 @@ impl Lane {
         closed: Option<oneshot::Sender<()>>,
         generation: u64,
         owner: Addr<TagReplicator>,
+        clock: Clock,
     ) -> io::Result<Self> {
         let (read, write) = stream.attach()?.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
         let (alive, ended) = oneshot::channel();
-        let writer = actix_rt::spawn(write_all(write, queue));
+        let line = Rc::new(Line::new(clock));
+        let writer = actix_rt::spawn(write_all(write, queue, Rc::clone(&line)));
         actix_rt::spawn(async move {
             let reason = tokio::select! {
-                reason = read_all(read, received, generation, &owner) => reason,
+                reason = read_all(read, received, generation, &owner, &line) => reason,
                 _ = ended => return,
             };
             owner.do_send(LaneEnded { generation, reason });
@@ -67,9 +76,36 @@ impl Drop for Lane {
     }
 }
 
-async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        if socket.write_all(&frame).await.is_err() {
+/// As much as the line carries; between two pieces what this side has received itself.
+async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, line: Rc<Line>) {
+    let (mut pieces, mut out): (Option<Pieces>, _) = (None, Vec::new());
+    loop {
+        if let Some(total) = line.to_say()
+            && socket.write_all(&wire::encode_arrived(total)).await.is_err()
+        {
+            return;
+        }
+        let Some(frame) = &mut pieces else {
+            tokio::select! {
+                () = line.changed() => {}
+                frame = queue.recv() => match frame {
+                    Some(frame) => pieces = Some(Pieces::of(frame)),
+                    None => break,
+                }
+            }
+            continue;
+        };
+        let room = line.room();
+        if room == 0 {
+            line.changed().await;
+            continue;
+        }
+        let last = frame.next(room.min(PIECE_BYTES), &mut out);
+        line.sent(out.len());
+        if last {
+            pieces = None;
+        }
+        if socket.write_all(&out).await.is_err() {
             return;
         }
     }
@@ -77,15 +113,34 @@ async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// One frame at a time: what is not handled yet stays in the socket, and the peer waits.
-async fn read_all(mut socket: ReadHalf, mut buffer: Vec<u8>, generation: u64, owner: &Addr<TagReplicator>) -> String {
+async fn read_all(
+    mut socket: ReadHalf,
+    mut buffer: Vec<u8>,
+    generation: u64,
+    owner: &Addr<TagReplicator>,
+    line: &Line,
+) -> String {
+    let mut assembly = Assembly::default();
     loop {
         let mut used = 0;
         loop {
-            match wire::decode_any(&buffer[used..], &[Kind::Bulk, Kind::Alarms]) {
+            let frame = match wire::decode_any(&buffer[used..], &[Kind::Bulk, Kind::Alarms, Kind::Arrived]) {
                 Ok(None) => break,
-                Ok(Some(frame)) => {
-                    let (kind, body) = (frame.kind, frame.body.to_vec());
-                    used += frame.bytes;
+                Ok(Some(frame)) => frame,
+                Err(error) => return error.to_string(),
+            };
+            used += frame.bytes;
+            if frame.kind == Kind::Arrived {
+                match wire::decode_arrived(frame.body) {
+                    Ok(total) => line.arrived(total),
+                    Err(error) => return error.to_string(),
+                }
+                continue;
+            }
+            line.received(frame.bytes);
+            match assembly.take(&frame) {
+                Ok(None) => {}
+                Ok(Some((kind, body))) => {
                     // A frame that was lost with a panic must not be passed over by a later one's watermark.
                     if owner.send(LaneFrame { generation, kind, body }).await.is_err() {
                         return "a frame could not be handled".into();

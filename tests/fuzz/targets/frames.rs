@@ -1,6 +1,6 @@
 //! The frame decoder: streams of any bytes, cut anywhere.
 
-use hotpair_core::wire::{Frame, HEADER_BYTES, Kind, WireError, decode_any, decode_control};
+use hotpair_core::wire::{Assembly, HEADER_BYTES, Kind, WireError, decode_any, decode_arrived, decode_control};
 use hotpair_core::{alarm_replication, bulk};
 
 /// The first byte says which kinds are expected, and whether the first header is made right, as no chance would make it.
@@ -9,7 +9,7 @@ pub fn run(data: &[u8]) {
     let expected: &[Kind] = match choice & 3 {
         0 => &[Kind::Control],
         1 => &[Kind::Bulk],
-        2 => &[Kind::Bulk, Kind::Alarms],
+        2 => &[Kind::Bulk, Kind::Alarms, Kind::Arrived],
         _ => &[],
     };
     let mut stream = stream.to_vec();
@@ -18,11 +18,20 @@ pub fn run(data: &[u8]) {
     }
     said_once_is_said_for_good(&stream, expected);
     let mut rest = &stream[..];
+    let mut assembly = Assembly::default();
     while let Ok(Some(frame)) = decode_any(rest, expected) {
         assert!(expected.contains(&frame.kind));
         assert_eq!(frame.bytes, HEADER_BYTES + frame.body.len());
         assert!(frame.body.len() <= frame.kind.max_body_bytes());
-        read(frame.kind, frame.body);
+        if matches!(frame.kind, Kind::Bulk | Kind::Alarms) {
+            let Ok(whole) = assembly.take(&frame) else { return };
+            if let Some((kind, body)) = whole {
+                assert!(body.len() <= kind.max_body_bytes());
+                read(kind, &body);
+            }
+        } else {
+            read(frame.kind, frame.body);
+        }
         rest = &rest[frame.bytes..];
     }
 }
@@ -34,8 +43,8 @@ fn said_once_is_said_for_good(stream: &[u8], expected: &[Kind]) {
     for cut in cuts {
         match decode_any(&stream[..cut], expected) {
             Ok(None) => {}
-            Ok(Some(Frame { kind, body, bytes })) => {
-                assert_eq!(whole, Ok(Some(Frame { kind, body, bytes })), "cut at {cut}");
+            Ok(Some(frame)) => {
+                assert_eq!(whole, Ok(Some(frame)), "cut at {cut}");
             }
             // It may show more of what came.
             Err(WireError::NotHotpair { .. }) => assert!(matches!(whole, Err(WireError::NotHotpair { .. }))),
@@ -53,6 +62,7 @@ fn read(kind: Kind, body: &[u8]) {
             }
         }
         Kind::Alarms => drop(alarm_replication::decode(body)),
+        Kind::Arrived => drop(decode_arrived(body)),
     }
 }
 
@@ -63,11 +73,13 @@ fn make_right(stream: &mut [u8]) {
     }
     let length = (stream.len() - HEADER_BYTES) as u32;
     stream[..2].copy_from_slice(&hotpair_core::wire::MAGIC);
-    stream[2] = 1 + stream[2] % 3;
-    stream[3] = 0;
+    stream[2] = 1 + stream[2] % 4;
+    stream[3] = u8::from(stream[3] > 127);
     stream[4..8].copy_from_slice(&length.to_le_bytes());
     // Whoever is refused for its checksum is told the right one.
-    if let Err(WireError::Checksum { computed, .. }) = decode_any(stream, &[Kind::Control, Kind::Bulk, Kind::Alarms]) {
+    if let Err(WireError::Checksum { computed, .. }) =
+        decode_any(stream, &[Kind::Control, Kind::Bulk, Kind::Alarms, Kind::Arrived])
+    {
         stream[8..12].copy_from_slice(&computed.to_le_bytes());
     }
 }

@@ -371,3 +371,80 @@ proptest! {
         }
     }
 }
+
+/// What comes out of the far end when this frame is sent in pieces of at most so many bytes.
+fn in_pieces(frame: &[u8], most: usize) -> (usize, Vec<u8>) {
+    let (mut pieces, mut assembly, mut out, mut count) = (Pieces::of(frame.to_vec()), Assembly::default(), vec![], 0);
+    loop {
+        let last = pieces.next(most, &mut out);
+        assert!(out.len() <= most.max(HEADER_BYTES + 1), "{} bytes", out.len());
+        count += 1;
+        let piece = decode_any(&out, &[Kind::Bulk, Kind::Alarms]).unwrap().unwrap();
+        assert_eq!(piece.bytes, out.len());
+        assert_eq!(piece.goes_on, !last);
+        let whole = assembly.take(&piece).unwrap();
+        assert_eq!(whole.is_some(), last);
+        if let Some((kind, body)) = whole {
+            return (count, sealed(kind, &body));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_give_the_frame_again(body in vec(any::<u8>(), 0..500), most in 0usize..600) {
+        for kind in [Kind::Bulk, Kind::Alarms] {
+            let frame = sealed(kind, &body);
+            let (count, again) = in_pieces(&frame, most);
+            prop_assert_eq!(&again, &frame);
+            prop_assert!(count == 1 || frame.len() > most);
+        }
+    }
+}
+
+#[test]
+fn nothing_comes_between_pieces_and_they_are_not_longer_than_a_frame() {
+    let mut out = vec![];
+    let first = |kind, bytes, out: &mut Vec<u8>| Pieces::of(sealed(kind, &vec![7; bytes])).next(bytes / 2, out);
+    let mut assembly = Assembly::default();
+    assert!(!first(Kind::Bulk, 1000, &mut out));
+    let piece = out.clone();
+    assert_eq!(assembly.take(&decode(&piece, Kind::Bulk).unwrap().unwrap()), Ok(None));
+    let other = sealed(Kind::Alarms, b"x");
+    let error = assembly.take(&decode(&other, Kind::Alarms).unwrap().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("within the pieces of another"), "{error}");
+
+    let mut assembly = Assembly::default();
+    assert!(!first(Kind::Bulk, MAX_BULK_BODY_BYTES, &mut out));
+    let piece = decode(&out, Kind::Bulk).unwrap().unwrap();
+    let result: Vec<_> = (0..3).map(|_| assembly.take(&piece)).collect();
+    assert!(
+        matches!(&result[2], Err(WireError::TooLong { length, .. }) if *length > MAX_BULK_BODY_BYTES),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn only_frames_of_the_bulk_connection_have_pieces() {
+    let mut frame = sealed(Kind::Control, b"");
+    frame[3] = GOES_ON;
+    assert_eq!(decode(&frame, Kind::Control), Err(WireError::UnknownFlags { flags: GOES_ON }));
+    let mut frame = sealed(Kind::Bulk, b"");
+    frame[3] = 2 | GOES_ON;
+    assert_eq!(decode(&frame, Kind::Bulk), Err(WireError::UnknownFlags { flags: 3 }));
+}
+
+#[test]
+fn what_has_arrived_is_a_number() {
+    let frame = encode_arrived(0x0102_0304_0506_0708);
+    let read = decode(&frame, Kind::Arrived).unwrap().unwrap();
+    assert_eq!(decode_arrived(read.body), Ok(0x0102_0304_0506_0708));
+    assert!(decode_arrived(b"1234").is_err());
+    assert!(matches!(decode(&sealed_long(), Kind::Arrived), Err(WireError::TooLong { limit: 8, .. })));
+}
+
+fn sealed_long() -> Vec<u8> {
+    let mut frame = encode_arrived(1);
+    frame[4] = 9;
+    frame
+}
