@@ -368,7 +368,8 @@ impl World {
             self.oracle.both_lead_since = None;
             return;
         };
-        let linked = a.arbiter_link.is_some() && a.arbiter_link == b.arbiter_link && a.link == b.link;
+        let sound = |conn: &u64| self.net.conns.get(conn).is_some_and(crate::net::Conn::is_sound);
+        let linked = a.arbiter_link.as_ref().is_some_and(sound) && a.arbiter_link == b.arbiter_link && a.link == b.link;
         let open = !self.net.is_cut() && !one.paused && !other.paused && linked && a.link == a.arbiter_link;
         if open && a.replicator.leads() && b.replicator.leads() {
             let since = *self.oracle.both_lead_since.get_or_insert(self.now);
