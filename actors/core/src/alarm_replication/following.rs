@@ -33,6 +33,8 @@ pub(super) struct Following {
     told: Option<(u64, Option<u64>)>,
     /// Nothing of the leader's journal is missing here, once this store is done.
     complete: Option<u64>,
+    /// The giver does not run, and knows less: this node keeps its own states.
+    keeps_own: bool,
     /// The tables were equal when they were compared.
     equal: bool,
     /// More waited for the disk than may: entries were left out, and are asked for anew when it works again.
@@ -92,6 +94,7 @@ impl AlarmReplication {
             stored: 0,
             told: None,
             complete: None,
+            keeps_own: false,
             equal: false,
             left_out: false,
             ask_again_at: None,
@@ -175,6 +178,16 @@ impl AlarmReplication {
         following.shelves.truncate(MAX_SHELVINGS);
     }
 
+    /// A node that does not run gives what it has; its own sync may have been cut off before it had these states. What this
+    /// node took into account and the giver did not must not be gone with them.
+    fn knows_less(&self, included: &Positions) -> bool {
+        let less = |origin: &Epoch, last: u64| included.get(origin).copied().unwrap_or_default() < last;
+        let runs = self.leader.as_ref().is_some_and(|leader| leader.running);
+        let has_new =
+            included.iter().any(|(origin, &last)| self.included.get(origin).copied().unwrap_or_default() < last);
+        !runs && !has_new && self.included.iter().any(|(origin, &last)| less(origin, last))
+    }
+
     /// All states have come: they take the place of this node's.
     pub(super) fn whole(&mut self, table: &mut AlarmTable, sync: u64, now: Now) {
         let Some(following) = self.followed(sync).filter(|following| following.stage == Stage::Requested) else {
@@ -184,6 +197,9 @@ impl AlarmReplication {
         let states = std::mem::take(&mut following.states);
         let shelves = std::mem::take(&mut following.shelves);
         let included = std::mem::take(&mut following.included);
+        if self.knows_less(&included) {
+            return self.keep_own();
+        }
         // Delays do not outlive a stop of both nodes.
         let kept = states.iter().map(|(key, state)| (*key, Some(PortableState { pending: None, ..state.clone() })));
         let kept = kept.collect();
@@ -195,6 +211,15 @@ impl AlarmReplication {
         );
         let made = self.storing.made();
         if let Some(following) = &mut self.following {
+            following.storing.push_back((0, made));
+        }
+        self.tell_confirmed();
+    }
+
+    fn keep_own(&mut self) {
+        let made = self.storing.made();
+        if let Some(following) = &mut self.following {
+            following.keeps_own = true;
             following.storing.push_back((0, made));
         }
         self.tell_confirmed();
@@ -331,7 +356,7 @@ impl AlarmReplication {
             return;
         }
         // With other alarms on the two nodes the states that both have cannot be told from the digests.
-        following.equal = !comparable || digest == table.digest();
+        following.equal = !comparable || following.keeps_own || digest == table.digest();
         if following.equal {
             return self.tell_equal();
         }

@@ -1,6 +1,7 @@
-use super::stage::{Stage, entries, epoch, frames, log, reads};
-use crate::alarm_replication::{AlarmFrame, AlarmInput};
+use super::stage::{Stage, entries, epoch, frames, lineage, log, reads};
+use crate::alarm_replication::{AlarmEffect, AlarmFrame, AlarmInput};
 use crate::alarms::{JournalFound, Positions};
+use crate::arbiter::Leader;
 
 fn holding(counter: u64, last: u64) -> JournalFound {
     JournalFound {
@@ -84,6 +85,33 @@ fn a_node_that_stands_by_already_goes_on_giving_when_it_is_told_to_stand_by() {
     let given = frames(&node.hear(AlarmInput::Read { purpose, origin: epoch(2), entries: Ok(log(2, 1..=3)) }));
     assert!(matches!(&given[0], AlarmFrame::Entries { entries, .. } if entries.len() == 3), "{given:?}");
     assert!(matches!(given.last(), Some(AlarmFrame::Digest { sync: 1, .. })), "{given:?}");
+}
+
+/// Seed 183073 of the simulation: a Backup with a new disk had the tags, and not yet the alarms, of a Master that is
+/// restarted, takes the Backup's data and finds all it had acknowledged unacknowledged.
+#[test]
+fn a_standby_that_knows_less_takes_no_states_away() {
+    for running in [false, true] {
+        let mut node = Stage::new(JournalFound::default());
+        node.lead(1);
+        node.lose_peer(true);
+        node.acknowledge(1, "a");
+        let held = node.held();
+        node.hear(AlarmInput::StandBy);
+        node.hear(AlarmInput::Follow(Leader { lineage: lineage(1), applied: 0, running }));
+        let sync = 1;
+        node.frame(&AlarmFrame::Held { sync, held: Vec::new(), more: false });
+        let less = held.iter().map(|(origin, last)| (*origin, last - 1)).collect();
+        node.frame(&AlarmFrame::Included { sync, included: less });
+        node.frame(&AlarmFrame::Whole { sync });
+        node.frame(&AlarmFrame::NothingMissing { sync });
+        while node.hear(AlarmInput::Stored(Ok(()))).iter().any(|effect| matches!(effect, AlarmEffect::Store(_))) {}
+        let list = node.table.list().hash();
+        let told = frames(&node.frame(&AlarmFrame::Digest { sync, list, digest: 1 }));
+        assert_eq!(node.table.live().count(), usize::from(!running), "the word of one that runs counts");
+        assert!(node.table.live().all(|(_, occurrence)| occurrence.acked));
+        assert_eq!(told, [AlarmFrame::Compared { sync, equal: !running }]);
+    }
 }
 
 #[test]
