@@ -260,7 +260,7 @@ impl Handler<OpenLane> for TagReplicator {
     fn handle(&mut self, OpenLane { stream, received, closed }: OpenLane, ctx: &mut Self::Context) {
         self.close_lane("there is a newer one", ctx);
         self.lanes += 1;
-        match Lane::open(stream, received, closed, self.lanes, ctx.address(), self.shared.clock) {
+        match Lane::open(stream, received, closed, self.lanes, ctx.address(), Arc::clone(&self.shared)) {
             Ok(lane) => {
                 self.shared.alarm_work.use_lane(Some(lane.sender()));
                 self.lane = Some(lane);

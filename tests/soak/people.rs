@@ -288,43 +288,78 @@ impl People {
 }
 
 impl Writer {
-    /// What was promised is there, at a node that is in sync, while people write on. Gives what is not. What may be gone
-    /// and is, nobody is promised any more.
-    pub fn check(&self, node: &Node, gone: Gone) -> Vec<String> {
+    /// Tags whose value is older than was promised, at a node that is in sync, while people write on.
+    pub fn lacks(&self, node: &Node, gone: Gone) -> Vec<Lack> {
         let promised: Vec<[u64; 2]> = self
             .tags
             .iter()
             .map(|tag| [tag.replicated.load(Ordering::SeqCst), tag.answered.load(Ordering::SeqCst)])
             .collect();
-        let values = node.read(&format!("{}/*", self.area), TAGS);
-        let mut wrong = Vec::new();
-        for (number, (tag, [replicated, answered])) in self.tags.iter().zip(promised).enumerate() {
-            let path = format!("{}/Tag{number:03}", self.area);
-            let found = values.get(&path).and_then(|(value, ..)| value.as_u64());
+        let lack = |(number, [replicated, answered]): (usize, [u64; 2])| {
             let least = match gone {
                 _ if self.retained => answered,
                 Gone::Nothing => answered,
                 Gone::OneMemory => replicated,
                 Gone::BothMemories => 0,
             };
-            let sent = tag.sent.load(Ordering::SeqCst);
-            if !found.is_some_and(|found| (least..=sent).contains(&found)) {
-                wrong.push(format!(
-                    "LOST at the {}: {path} is {found:?}, {answered} was acknowledged, {replicated} was on both, {sent} \
-                     was sent",
-                    node.name
-                ));
-            }
-            if gone != Gone::Nothing && !self.retained {
-                let found = found.unwrap_or_default();
-                for (cell, before) in [(&tag.replicated, replicated), (&tag.answered, answered)] {
-                    // It may have grown meanwhile.
-                    cell.compare_exchange(before, before.min(found), Ordering::SeqCst, Ordering::SeqCst).ok();
-                }
+            Lack { number, least, replicated, answered, found: None }
+        };
+        self.still_lacks(node, promised.into_iter().enumerate().map(lack).collect())
+    }
+
+    /// Those of them that are too old now.
+    pub fn still_lacks(&self, node: &Node, lacks: Vec<Lack>) -> Vec<Lack> {
+        let values = node.read(&format!("{}/*", self.area), TAGS);
+        let look = |lack: Lack| {
+            let found = values.get(&self.path(lack.number)).and_then(|(value, ..)| value.as_u64());
+            let sent = self.tags[lack.number].sent.load(Ordering::SeqCst);
+            let right = found.is_some_and(|found| (lack.least..=sent).contains(&found));
+            (!right).then_some(Lack { found, ..lack })
+        };
+        lacks.into_iter().filter_map(look).collect()
+    }
+
+    pub fn says(&self, node: &Node, lack: &Lack) -> String {
+        let Lack { number, replicated, answered, found, .. } = lack;
+        let (path, sent) = (self.path(*number), self.tags[*number].sent.load(Ordering::SeqCst));
+        format!(
+            "LOST at the {}: {path} is {found:?}, {answered} was acknowledged, {replicated} was on both, {sent} was sent",
+            node.name
+        )
+    }
+
+    /// What may be gone and is, nobody is promised any more.
+    pub fn forget(&self, node: &Node, gone: Gone) {
+        if gone == Gone::Nothing || self.retained {
+            return;
+        }
+        let before: Vec<[u64; 2]> = self
+            .tags
+            .iter()
+            .map(|tag| [tag.replicated.load(Ordering::SeqCst), tag.answered.load(Ordering::SeqCst)])
+            .collect();
+        let values = node.read(&format!("{}/*", self.area), TAGS);
+        for (number, (tag, [replicated, answered])) in self.tags.iter().zip(before).enumerate() {
+            let found = values.get(&self.path(number)).and_then(|(value, ..)| value.as_u64()).unwrap_or_default();
+            for (cell, before) in [(&tag.replicated, replicated), (&tag.answered, answered)] {
+                // It may have grown meanwhile.
+                cell.compare_exchange(before, before.min(found), Ordering::SeqCst, Ordering::SeqCst).ok();
             }
         }
-        wrong
     }
+
+    fn path(&self, number: usize) -> String {
+        format!("{}/Tag{number:03}", self.area)
+    }
+}
+
+/// A tag that must have at least this value.
+pub struct Lack {
+    number: usize,
+    least: u64,
+    replicated: u64,
+    answered: u64,
+    found: Option<u64>,
 }
 
 fn area(writer: usize) -> String {

@@ -4,24 +4,27 @@ mod line;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Addr;
 use hotpair_core::wire::{self, Assembly, Kind, Pieces};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use self::line::Line;
 use super::TagReplicator;
-use crate::clock::Clock;
 use crate::connection::{Detached, ReadHalf, WriteHalf};
 use crate::messages::{LaneEnded, LaneFrame};
+use crate::shared::Shared;
 
 /// So many frames may wait for the socket: those of a whole exchange of tag lists. Batches are bounded by credit.
 const MAX_WAITING: usize = 32 * 1024;
 const READ_BYTES: usize = 256 * 1024;
-/// The longest piece.
-const PIECE_BYTES: usize = 64 * 1024;
+/// A peer that confirms nothing of what it was sent for so long does not do what the protocol says, or is gone.
+const CONFIRMS_WITHIN: Duration = Duration::from_secs(10);
 
 /// An open bulk connection. Dropping it closes the connection.
 pub(super) struct Lane {
@@ -41,13 +44,18 @@ impl Lane {
         closed: Option<oneshot::Sender<()>>,
         generation: u64,
         owner: Addr<TagReplicator>,
-        clock: Clock,
+        shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let (read, write) = stream.attach()?.into_split();
         let (out, queue) = mpsc::channel(MAX_WAITING);
         let (alive, ended) = oneshot::channel();
-        let line = Rc::new(Line::new(clock));
-        let writer = actix_rt::spawn(write_all(write, queue, Rc::clone(&line)));
+        let line = Rc::new(Line::new(shared));
+        let (of_writer, told) = (Rc::clone(&line), owner.clone());
+        let writer = actix_rt::spawn(async move {
+            if let Err(reason) = write_all(write, queue, &of_writer).await {
+                told.do_send(LaneEnded { generation, reason });
+            }
+        });
         actix_rt::spawn(async move {
             let reason = tokio::select! {
                 reason = read_all(read, received, generation, &owner, &line) => reason,
@@ -76,16 +84,17 @@ impl Drop for Lane {
     }
 }
 
-/// As much as the line carries; between two pieces what this side has received itself.
-async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, line: Rc<Line>) {
-    let (mut pieces, mut out): (Option<Pieces>, _) = (None, Vec::new());
+/// As much as the line carries; between two pieces what this side has received itself. Errors: why no more can be sent.
+async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, line: &Line) -> Result<(), String> {
+    let (mut pieces, mut out, mut blocked): (Option<Pieces>, _, _) = (None, Vec::new(), None);
     loop {
-        if let Some(total) = line.to_say()
-            && socket.write_all(&wire::encode_arrived(total)).await.is_err()
-        {
-            return;
+        if let Some(total) = line.to_say() {
+            socket.write_all(&wire::encode_arrived(total)).await.map_err(|error| error.to_string())?;
         }
         let Some(frame) = &mut pieces else {
+            if queue.is_empty() {
+                line.nothing_waits();
+            }
             tokio::select! {
                 () = line.changed() => {}
                 frame = queue.recv() => match frame {
@@ -97,19 +106,23 @@ async fn write_all(mut socket: WriteHalf, mut queue: mpsc::Receiver<Vec<u8>>, li
         };
         let room = line.room();
         if room == 0 {
-            line.changed().await;
+            let since = *blocked.get_or_insert_with(Instant::now);
+            let until = line.heard_at().max(since) + CONFIRMS_WITHIN;
+            if timeout_at(until, line.changed()).await.is_err() {
+                return Err("the peer does not say that anything has arrived of what it is sent".into());
+            }
             continue;
         }
-        let last = frame.next(room.min(PIECE_BYTES), &mut out);
+        blocked = None;
+        let last = frame.next(room, &mut out);
         line.sent(out.len());
         if last {
             pieces = None;
         }
-        if socket.write_all(&out).await.is_err() {
-            return;
-        }
+        socket.write_all(&out).await.map_err(|error| error.to_string())?;
     }
     let _ = socket.shutdown().await;
+    Ok(())
 }
 
 /// One frame at a time: what is not handled yet stays in the socket, and the peer waits.
@@ -139,7 +152,7 @@ async fn read_all(
             }
             line.received(frame.bytes);
             match assembly.take(&frame) {
-                Ok(None) => {}
+                Ok(None) => line.hears(),
                 Ok(Some((kind, body))) => {
                     // A frame that was lost with a panic must not be passed over by a later one's watermark.
                     if owner.send(LaneFrame { generation, kind, body }).await.is_err() {

@@ -240,6 +240,10 @@ impl AlarmReplication {
         if first != following.applied + 1 {
             return self.effects.push(AlarmEffect::CloseLane);
         }
+        // It runs by now, and its word counts.
+        if following.keeps_own {
+            return self.request_sync();
+        }
         let no_room = |item: &AlarmItem| match item {
             AlarmItem::Entry(entry) => !self.has_room_for(entry.origin),
             AlarmItem::Included(origin, _) => !self.has_room_for(*origin),

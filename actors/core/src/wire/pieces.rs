@@ -20,6 +20,7 @@ impl Pieces {
     ///
     /// A frame that fits goes as it is.
     pub fn next(&mut self, most: usize, out: &mut Vec<u8>) -> bool {
+        out.clear();
         let Some(kind) = self.frame.get(2).and_then(|code| Kind::of_code(*code)) else {
             return true;
         };
@@ -30,7 +31,6 @@ impl Pieces {
         let from = self.gone.max(HEADER_BYTES);
         let until = (from + most.saturating_sub(HEADER_BYTES).max(1)).min(self.frame.len());
         let last = until == self.frame.len();
-        out.clear();
         out.resize(HEADER_BYTES, 0);
         out.extend_from_slice(&self.frame[from..until]);
         // No piece is longer than the frame was.
