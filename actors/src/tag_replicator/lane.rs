@@ -1,6 +1,8 @@
 //! The bulk connection's tasks, on the data thread.
 
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::rc::Rc;
