@@ -42,6 +42,8 @@ pub struct AlarmOracle {
     gone: Positions,
     /// Operations that a journal dropped with old age, perhaps before the other one had them.
     dropped: BTreeSet<Arc<str>>,
+    /// When a node last came back without its disk.
+    disk_lost_at: Option<u64>,
 }
 
 /// What is looked at before an input.
@@ -262,6 +264,7 @@ impl World {
             let last = self.alarm_oracle.gone.entry(*origin).or_default();
             *last = (*last).max(*position);
         }
+        self.alarm_oracle.disk_lost_at = Some(self.now);
         let other = &self.nodes[1 - node].journal;
         self.alarm_oracle.replicated.retain(|id| other.has_operation(id));
     }
@@ -286,11 +289,11 @@ impl World {
         }
     }
 
-    /// A client was told that it is done.
-    pub fn was_promised(&mut self, request: &AlarmRequest, replicated: bool) {
+    /// A client was told that it is done, and had asked then.
+    pub fn was_promised(&mut self, request: &AlarmRequest, asked_at: u64, replicated: bool) {
         let Some(id) = request.operation.clone() else { return };
         let replicated = replicated && !self.alarm_oracle.dropped.contains(&id);
-        if !self.is_whole() && self.nodes.iter().any(|node| node.disks > 1) {
+        if self.alarm_oracle.disk_lost_at.is_some_and(|lost| lost >= asked_at || !self.is_whole()) {
             // A peer that lost its disk since said so before.
             return;
         }

@@ -21,6 +21,8 @@ pub struct Asked {
     pub node: usize,
     pub boot: u64,
     pub since: u64,
+    /// When the client asked, also of a node that stood still since.
+    pub began: u64,
 }
 
 #[derive(Default)]
@@ -79,7 +81,8 @@ impl World {
         self.load.next += 1;
         let ticket = self.load.next;
         self.history_request(&request);
-        let asked = Asked { request: request.clone(), node, boot: self.nodes[node].boots, since: self.now };
+        let asked =
+            Asked { request: request.clone(), node, boot: self.nodes[node].boots, since: self.now, began: self.now };
         self.load.operators.waiting.insert(ticket, asked);
         self.mail(node, Mail::Operate(ticket, request));
     }
@@ -93,7 +96,7 @@ impl World {
         let again = match outcome {
             AlarmOutcome::Done { result, replicated } => {
                 if *result == AlarmResult::Good {
-                    self.was_promised(&asked.request, *replicated);
+                    self.was_promised(&asked.request, asked.began, *replicated);
                 }
                 self.rng.percent(10)
             }
