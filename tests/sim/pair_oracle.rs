@@ -38,6 +38,8 @@ pub struct PairOracle {
     leads_since: [Option<u64>; 2],
     /// The counter under which each leads or led, and since when.
     led: [u64; 2],
+    /// The process that began that.
+    led_by: [u64; 2],
     /// The counter of the tenure that each runs or follows, and since when.
     epoch: [(u64, u64); 2],
     /// When each last decided to take a tenure, and when it had heard its peer then, and the greatest counter that it had
@@ -232,7 +234,9 @@ impl World {
             let fenced_us = self.plan.failover_time_ms * 1000 + self.exchange_us();
             let went_on_at = other.as_ref().and_then(|other| other.went_on_at);
             let fenced = went_on_at.is_some_and(|at| self.now < at + fenced_us);
-            if met && !fenced {
+            // One that was restarted since does not run any more: there is nothing to decide.
+            let restarted = self.pair.led_by[1 - node] != self.nodes[1 - node].boots;
+            if met && !fenced && !restarted {
                 results.push(invariants::the_right_one_stays(id, right, what));
             }
             // Of one that has gone again it cannot know what it did since.
@@ -258,6 +262,7 @@ impl World {
         self.pair.stood_still[node] = None;
         self.pair.tenures += 1;
         self.pair.led[node] = epoch.counter;
+        self.pair.led_by[node] = self.nodes[node].boots;
         for result in results {
             self.check(result);
         }
