@@ -19,7 +19,7 @@ use hotpair_core::quality::Quality;
 use hotpair_core::tags::Partial;
 use hotpair_core::types::{BootId, Epoch, Mode, NodeId, RecoveryMode, Status, SyncPhase, UnixMillis};
 use hotpair_core::value::{Sample, Value, ValueType};
-use hotpair_core::wire::{HEADER_BYTES, encode_control};
+use hotpair_core::wire::{HEADER_BYTES, Pieces, encode_arrived, encode_control};
 
 const EPOCH: Epoch = Epoch { counter: 3, node: NodeId(0xA1) };
 
@@ -38,7 +38,25 @@ fn messages_are_written() {
         let stream = [&[expected][..], &frames.concat()].concat();
         std::fs::write(folder.join(format!("frames/{name}")), stream).unwrap();
     }
+    std::fs::write(folder.join("frames/pieces"), [&[2][..], &in_pieces(&bulk())].concat()).unwrap();
     std::fs::write(folder.join("frames/text"), b"\0GET / HTTP/1.1\r\nHost: plant\r\n\r\n").unwrap();
+}
+
+/// As over a slow line: each in pieces, between which the other side is told what has arrived.
+fn in_pieces(frames: &[Vec<u8>]) -> Vec<u8> {
+    let (mut stream, mut out) = (Vec::new(), Vec::new());
+    for frame in frames {
+        let mut pieces = Pieces::of(frame.clone());
+        loop {
+            let last = pieces.next(50, &mut out);
+            stream.extend_from_slice(&out);
+            stream.extend(encode_arrived(stream.len() as u64));
+            if last {
+                break;
+            }
+        }
+    }
+    stream
 }
 
 fn control() -> Vec<Vec<u8>> {
