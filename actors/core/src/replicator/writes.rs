@@ -281,9 +281,10 @@ impl Replicator {
     /// Answers what is done everywhere, or waited long enough.
     pub(super) fn answer_pending(&mut self, table: &TagTable, now: Millis) {
         let (applied, durable) = self.feeding.as_ref().map_or((0, 0), super::Feeding::confirmed);
-        // What the peer had on its own may still come on top of these.
+        // What the peer had on its own may still come on top of these. It gives that to a node that leads, so that one
+        // which gave Running away cannot know.
         let in_sync = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
-        let live = in_sync && !self.held_divergent.waits();
+        let live = in_sync && !self.held_divergent.waits() && self.role != Role::Standby;
         while let Some(pending) = self.pendings.plain.front() {
             let replicated = live && (pending.seq <= applied || mutant::on(Mutant::ReplicatedBeforePeer));
             if !replicated && live && now < pending.deadline {

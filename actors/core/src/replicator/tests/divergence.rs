@@ -197,6 +197,29 @@ fn changes_are_handed_over_only_to_a_leader_that_runs_and_united_at_lead() {
     assert_eq!(pair.nodes[B].reports, []);
 }
 
+/// Seed 355252 of the simulation: B fails just when the two meet, with writes that wait for its disk; A's change is newer
+/// by a clock that is fast, and takes their place as soon as A leads.
+#[test]
+fn what_may_still_give_way_to_the_followers_changes_is_not_answered_as_replicated() {
+    let mut pair = apart();
+    at(&mut pair, A, "r", 10, 60_000);
+    pair.fast_disks = false;
+    let waits = pair.write(B, "r", 20);
+    pair.input(A, TagInput::StandBy);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow_as(A, false);
+    pair.settle();
+    pair.disk_answers(A);
+    pair.settle();
+    assert!(pair.nodes[A].facts().in_sync);
+    pair.disk_answers(B);
+    pair.settle();
+    assert_eq!(pair.replicated(B, waits), Some(false));
+    pair.lead(A);
+    assert_eq!(pair.nodes[A].int("r"), 10);
+}
+
 #[test]
 fn a_donor_that_runs_after_all_is_given_them() {
     let mut pair = apart();
