@@ -164,7 +164,11 @@ impl History {
         for (id, requested) in &mut self.requests {
             requested.apart |= requested.replicated && !journal.has_operation(id);
         }
-        let acked = journal.entries.values().filter(|entry| entry.acked);
+        // What its journal was given already and its states were not is taken into account a moment later.
+        let counts = |entry: &AlarmEntry| {
+            entry.acked && journal.included.get(&entry.origin).is_some_and(|last| entry.position <= *last)
+        };
+        let acked = journal.entries.values().filter(|entry| counts(entry));
         let acked = acked.map(|entry| entry.event).collect::<BTreeSet<_>>();
         for (event, since) in &mut self.acknowledged {
             *since = since.filter(|_| acked.contains(event));
