@@ -233,7 +233,12 @@ async fn a_program_injures_its_own_node_and_nothing_of_it_is_left_at_the_end() {
     let project = hotpair::config::Project::of_tags(vec![tag("Plant/Count")]).unwrap();
     let node = hotpair::Node::start_with(config, project).await.unwrap();
     node.subscribe_status().wait_for(|_| node.is_running()).await.unwrap();
-    assert!(threads().iter().any(|name| name == "hp-disk") && threads().len() >= 8, "{:?}", threads());
+    // It runs before the last of its threads has a name.
+    let end = Instant::now() + TIMEOUT;
+    while !threads().iter().any(|name| name == "hp-disk") || threads().len() < 8 {
+        assert!(Instant::now() < end, "there are: {:?}", threads());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 
     let mut count = 0;
     for part in node.parts() {
