@@ -234,6 +234,9 @@ impl Replicator {
         }
         let from = if fork.is_some() { 0 } else { from.min(self.followed_to) };
         let durable = durable.min(fork.unwrap_or(durable));
+        if let Some(fork) = fork {
+            self.part_pending(fork);
+        }
         if lineage != self.lineage {
             self.lineage = lineage.clone();
             self.old_stores = self.stores_under_way;

@@ -50,6 +50,9 @@ struct Pending {
     results: Vec<ItemResult>,
     seq: Seq,
     deadline: Millis,
+    /// This node follows another history since: the number says nothing any more, and the change travels, if it does,
+    /// under another one.
+    parted: bool,
 }
 
 /// What a write did to the table.
@@ -265,7 +268,7 @@ impl Replicator {
         now: Millis,
     ) {
         let deadline = now.plus(self.settings.replication_timeout_ms);
-        let pending = Pending { origin, results, seq, deadline };
+        let pending = Pending { origin, results, seq, deadline, parted: false };
         if retained {
             let list = if here_only { &mut self.pendings.here_only } else { &mut self.pendings.retained };
             // A repetition may be older than what waits already: the list stays in order.
@@ -286,6 +289,7 @@ impl Replicator {
         let in_sync = self.feeding.as_ref().is_some_and(super::Feeding::is_live);
         let live = in_sync && !self.held_divergent.waits() && self.role != Role::Standby;
         while let Some(pending) = self.pendings.plain.front() {
+            let live = live && !pending.parted;
             let replicated = live && (pending.seq <= applied || mutant::on(Mutant::ReplicatedBeforePeer));
             if !replicated && live && now < pending.deadline {
                 break;
@@ -306,6 +310,7 @@ impl Replicator {
                 }
                 break;
             }
+            let live = live && !pending.parted;
             let replicated = live && pending.seq <= durable;
             let late = pending.deadline == Millis(u64::MAX) || now >= pending.deadline;
             if !replicated && live && !late {
@@ -320,6 +325,15 @@ impl Replicator {
         {
             self.lag_mark = None;
             self.tell_facts(table);
+        }
+    }
+
+    /// This node's data joins a history that shares its changes up to `fork`.
+    pub(super) fn part_pending(&mut self, fork: Seq) {
+        for list in [&mut self.pendings.plain, &mut self.pendings.retained, &mut self.pendings.here_only] {
+            for pending in list.iter_mut().filter(|pending| pending.seq > fork) {
+                pending.parted = true;
+            }
         }
     }
 

@@ -220,6 +220,36 @@ fn what_may_still_give_way_to_the_followers_changes_is_not_answered_as_replicate
     assert_eq!(pair.nodes[A].int("r"), 10);
 }
 
+/// Seeds 449615 and 467642 of the simulation: a write waits for the disk of a node that follows another one meanwhile. Its
+/// change number is of a tenure that is over, and the number under which it comes again is another one.
+#[test]
+fn a_write_that_waits_through_a_parting_is_not_answered_as_replicated_by_its_old_number() {
+    let mut pair = apart();
+    for value in 1..=20 {
+        pair.write(B, "r", value);
+        pair.write(B, "s", value);
+    }
+    pair.settle();
+    pair.fast_disks = false;
+    pair.wait(10);
+    let waits = pair.write(A, "r", 100);
+    pair.input(A, TagInput::StandBy);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow_as(A, false);
+    pair.settle();
+    pair.lose_lane();
+    pair.settle();
+    pair.lead(A);
+    assert_eq!(pair.nodes[A].int("r"), 100);
+    pair.follow(B);
+    pair.settle();
+    pair.disk_answers(A);
+    pair.settle();
+    assert_ne!(pair.nodes[B].disk.get("r").map(|(kept, _)| &kept.value), Some(&crate::value::Value::Int64(100)));
+    assert_eq!(pair.replicated(A, waits), Some(false));
+}
+
 #[test]
 fn a_donor_that_runs_after_all_is_given_them() {
     let mut pair = apart();
