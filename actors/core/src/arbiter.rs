@@ -226,6 +226,7 @@ impl Arbiter {
             self.reconcile(now);
         }
         self.consider_taking_over(now);
+        self.consider_half_link(now);
         self.consider_recovery(now);
         let ceding = matches!(self.state, State::Ceding(_));
         self.consider_waiting_orders(now);
@@ -252,8 +253,9 @@ impl Arbiter {
         let orders = self.orders.iter().map(|order| order.deadline);
         let hold = self.held(now).then_some(self.hold_until);
         let outranks = self.outranks_since.map(|since| since.plus(self.settings.failover_time_ms));
-        let deadlines =
-            [state, self.takeover_deadline(now), outranks, self.recovery.next_try, hold].into_iter().flatten();
+        let takeover = self.takeover_deadline(now);
+        let deadlines = [state, takeover, outranks, self.recovery.next_try, hold, self.half_link_deadline()];
+        let deadlines = deadlines.into_iter().flatten();
         // What was due already and not done waits for something else than time.
         deadlines.chain(orders).filter(|&due| due > self.handled_at).min()
     }

@@ -20,10 +20,9 @@ impl Arbiter {
             Input::Unavailable { last_sign } => {
                 self.silent = Some((last_sign, now));
                 self.await_no_loser();
-                if self.linked && (self.is_leading() || matches!(self.state, State::Taking(_))) {
+                if self.is_leading() || matches!(self.state, State::Taking(_)) {
                     // What the peer sent before it fell silent must not arrive when its deadlines have passed.
-                    self.effects.push(Effect::DropLink);
-                    self.link_down();
+                    self.drop_link();
                 }
             }
             Input::Available => self.silent = None,
@@ -31,12 +30,7 @@ impl Arbiter {
             Input::AnsweredAfterStall => self.unfence(),
             Input::Message(message) => self.message(message, now),
             Input::Tags(facts) => self.hear_tags(facts),
-            Input::LaneStuck => {
-                if self.linked {
-                    self.effects.push(Effect::DropLink);
-                    self.link_down();
-                }
-            }
+            Input::LaneStuck => self.drop_link(),
             Input::Quiesced { last } => self.quiesced(last, now),
             Input::Stored { ticket } => self.stored(ticket),
             Input::StoreFailed { ticket, reason } => self.store_failed(ticket, &reason),

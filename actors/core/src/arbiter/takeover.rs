@@ -50,6 +50,7 @@ impl Arbiter {
     }
 
     fn start_alone(&mut self) {
+        self.drop_link();
         match self.settings.mode {
             Mode::Master => {
                 let reason = "backup not connected within connection wait time";
@@ -87,12 +88,29 @@ impl Arbiter {
             }
         };
         self.give_up_ceding(&reason);
+        self.drop_link();
+        self.take(Tenure::Failover, reason, self.tags.applied, None);
+    }
+
+    /// Half a link is worse than none: whoever is at its other end greets anew, and another in its place would be
+    /// refused.
+    pub(super) fn drop_link(&mut self) {
         if self.linked {
-            // Half a link is worse than none: whoever is at its other end greets anew.
             self.effects.push(Effect::DropLink);
             self.link_down();
         }
-        self.take(Tenure::Failover, reason, self.tags.applied, None);
+    }
+
+    /// When half a link is dropped by a node that does not take over: it waits for a hold to end, or is Faulted.
+    pub(super) fn half_link_deadline(&self) -> Option<Millis> {
+        let (last_sign, _) = self.silent.filter(|_| self.linked)?;
+        Some(last_sign.plus(self.settings.failover_time_ms))
+    }
+
+    pub(super) fn consider_half_link(&mut self, now: Millis) {
+        if self.half_link_deadline().is_some_and(|due| now >= due) {
+            self.drop_link();
+        }
     }
 
     /// The peer greets with another boot id: its process was down. What it ran is over.

@@ -297,6 +297,50 @@ fn half_a_link_is_dropped_at_a_takeover() {
     assert!(!pair.view(Backup).peer.unwrap().connected);
 }
 
+/// Seed 502836 of the simulation: the Master went on holding half a link, so that a Backup that came back with a new disk
+/// was refused as a second one for ever.
+#[test]
+fn half_a_link_is_dropped_by_a_master_that_starts_without_its_faulted_backup() {
+    let mut pair = Pair::running();
+    pair.node(Backup).disk = Disk::Fails;
+    pair.node(Backup).arbiter.reserved = 0;
+    pair.kill(Master);
+    pair.replicates = false;
+    pair.holds(Master, &[], 0);
+    pair.restart(Master);
+    pair.connect();
+    pair.shows(Master, Status::Unknown, Status::Faulted);
+    pair.cut();
+    pair.pass(WAIT);
+    assert_eq!(pair.view(Master).status, Status::Running);
+    assert!(pair.node(Master).effects.contains(&Effect::DropLink));
+    assert!(!pair.view(Master).peer.unwrap().connected);
+}
+
+#[test]
+fn half_a_link_is_dropped_after_the_failover_time_though_a_hold_stops_the_takeover() {
+    let mut pair = Pair::running();
+    pair.hold(Backup, 60_000);
+    pair.cut();
+    pair.pass(FAILOVER - 10);
+    assert!(!pair.node(Backup).effects.contains(&Effect::DropLink), "a short silence costs no link");
+    pair.pass(10);
+    assert!(pair.node(Backup).effects.contains(&Effect::DropLink));
+    assert_eq!(pair.view(Backup).status, Status::Standby);
+    assert!(!pair.view(Backup).peer.unwrap().connected);
+}
+
+#[test]
+fn half_a_link_is_dropped_by_a_faulted_node() {
+    let mut pair = Pair::running();
+    pair.input(Backup, Input::Fault(Some("the actor TagReplicator keeps failing".into())));
+    pair.cut();
+    pair.pass(FAILOVER);
+    assert!(pair.node(Backup).effects.contains(&Effect::DropLink));
+    assert_eq!(pair.view(Backup).status, Status::Faulted);
+    assert!(!pair.view(Backup).peer.unwrap().connected);
+}
+
 /// Seed 47674 of the simulation: it waited for a peer that could say that nobody runs, and was not woken for its silence.
 #[test]
 fn a_peer_that_falls_silent_while_nobody_runs_is_taken_over_after_the_failover_time() {
