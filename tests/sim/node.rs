@@ -9,6 +9,7 @@ use hotpair_core::arbiter::{Arbiter, ArbiterSettings, Input, Restored, TagFacts}
 use hotpair_core::authority::Availability;
 use hotpair_core::catalog::Catalog;
 use hotpair_core::failure_detector::{DetectorSettings, FailureDetector};
+use hotpair_core::lineage::Lineage;
 use hotpair_core::protocol::{Control, Greeting, LicenseFacts};
 use hotpair_core::replicator::{Now, Published, Replicator, ReplicatorSettings, TagInput, WriteOrder};
 use hotpair_core::route::data_facts;
@@ -78,6 +79,10 @@ pub struct Process {
     pub alarm_table: AlarmTable,
     /// The tenure that it was told to lead under last.
     pub leads_under: Option<Epoch>,
+    /// The tenures that its data went through.
+    pub through: Lineage,
+    /// A tenure begins: those before it.
+    pub goes_on_from: Option<Lineage>,
     /// The shells' gate: open while this node leads, as far as its arbiter knows, and its own heart beats.
     /// How often it was closed, and which permit opened it last.
     pub closed: u64,
@@ -95,7 +100,7 @@ pub struct Process {
     pub tags_lane: Option<u64>,
     /// The last control connection that was taken, and who is at its other end.
     pub generation: u64,
-    pub peer: Option<NodeId>,
+    pub peer: Option<Box<Greeting>>,
     /// Connections of which the greeting is under way.
     pub attempts: Vec<Attempt>,
     /// Those that passed it, and what came on them before PeerLink took them.
@@ -313,6 +318,8 @@ impl Node {
             alarms,
             alarm_table,
             leads_under: None,
+            through: stored.lineage.clone(),
+            goes_on_from: None,
             closed: 1,
             opened: 0,
             beat: now.mono,

@@ -169,6 +169,9 @@ impl World {
             on_disk: stored.reserved.max(stored.lineage.epoch().counter),
         };
         self.check(invariants::tenure_begins(&begins));
+        if let Some(process) = &mut self.nodes[node].process {
+            process.goes_on_from = Some(std::mem::replace(&mut process.through, lineage.clone()));
+        }
         self.oracle.greatest_led[node] = epoch.counter;
         let (Some(mine), Some(other)) = (&self.nodes[node].process, &self.nodes[1 - node].process) else { return };
         let planned =

@@ -374,8 +374,14 @@ impl World {
     pub fn tags_did(&mut self, node: usize, effects: &[TagEffect]) {
         use hotpair_core::bulk::{Bulk, Incoming, decode};
         let mut results = Vec::new();
+        let id = self.nodes[node].id;
         for effect in effects {
             match effect {
+                TagEffect::ToArbiter(Input::Adopted(lineage)) => {
+                    if let Some(process) = &mut self.nodes[node].process {
+                        process.through = lineage.clone();
+                    }
+                }
                 TagEffect::ToLane(frame) => match decode(&frame[hotpair_core::wire::HEADER_BYTES..]) {
                     Ok(Incoming::Batch(_)) => {
                         let credit = &mut self.pair.credit[node];
@@ -416,6 +422,11 @@ impl World {
             }
         }
         self.pair.was_in_sync[node] = facts.in_sync;
+        if let Some(process) = &mut self.nodes[node].process
+            && let Some(before) = process.goes_on_from.take()
+        {
+            results.push(invariants::goes_on_with_its_history(id, &before, &process.through));
+        }
         for result in results {
             self.check(result);
         }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::alarms::EventId;
+use crate::lineage::Lineage;
 use crate::types::{Epoch, NodeId, Seq};
 
 /// An invariant that does not hold.
@@ -79,6 +80,14 @@ pub fn written_under_a_stored_epoch(node: NodeId, epoch: Epoch, on_disk: u64) ->
     holds("EPOCH-5", epoch.counter <= on_disk, || {
         format!("{node} writes an entry under {epoch}, on its disk is {on_disk}")
     })
+}
+
+/// `EPOCH-6` a tenure goes on with the history of its node's data: `before` is every tenure that this went through, and
+/// `begun` the same with one more.
+pub fn goes_on_with_its_history(node: NodeId, before: &Lineage, begun: &Lineage) -> Result<(), Violation> {
+    let fork = begun.forks().last().copied();
+    let so = fork.is_some_and(|fork| before.promoted(fork) == *begun);
+    holds("EPOCH-6", so, || format!("{node} leads by {begun:?}, and its data went through {before:?}"))
 }
 
 /// `TAKE-1` a peer that is silent is taken over when the failover time has passed since its last sign of life.

@@ -22,7 +22,7 @@ pub use io::{Published, ReplicatorView, TagEffect, TagInput, WriteOrder};
 use crate::arbiter::{Input, Leader, TagFacts};
 use crate::bulk::{Bulk, encode};
 use crate::catalog::TagId;
-use crate::lineage::Lineage;
+use crate::lineage::{Fork, Lineage};
 use crate::mutant::{self, Mutant};
 use crate::operations::Operations;
 use crate::protocol::Control;
@@ -290,7 +290,7 @@ impl Replicator {
     }
 
     fn lead(&mut self, table: &mut TagTable, lineage: Lineage, now: Now) {
-        self.lineage = lineage;
+        self.begin_tenure(table, lineage);
         self.between_leaders = false;
         self.leader = None;
         self.following = None;
@@ -306,6 +306,19 @@ impl Replicator {
         // United values of sources are last usable too.
         table.begin_tenure();
         self.take_waiting(table, now);
+    }
+
+    /// A tenure that was decided before this data joined another history, of which the word is on the way, goes on with
+    /// that all the same.
+    fn begin_tenure(&mut self, table: &TagTable, decided: Lineage) {
+        let late = !decided.goes_on_from(&self.lineage) && !mutant::on(Mutant::ForksForgotten);
+        let epoch = decided.epoch();
+        if !late {
+            self.lineage = decided;
+            return;
+        }
+        self.lineage = self.lineage.promoted(Fork { epoch, at: self.applied(table) });
+        self.effects.push(TagEffect::ToArbiter(Input::Adopted(self.lineage.clone())));
     }
 
     fn quiesce(&mut self, table: &TagTable) {

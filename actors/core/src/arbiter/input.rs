@@ -254,7 +254,15 @@ impl Arbiter {
     }
 
     fn adopt(&mut self, lineage: Lineage) {
-        if matches!(self.state, State::Standby | State::Starting { .. } | State::Faulted) {
+        // When this node's tenure began the data had joined another history since that was decided.
+        let of_own_tenure = lineage.epoch() == self.lineage.epoch();
+        if of_own_tenure
+            && let State::Taking(taking) = &mut self.state
+            && let Some(&fork) = taking.lineage.forks().last()
+        {
+            taking.lineage = lineage.promoted(fork);
+        }
+        if of_own_tenure || matches!(self.state, State::Standby | State::Starting { .. } | State::Faulted) {
             self.saw(lineage.epoch().counter);
             self.lineage = lineage;
         }

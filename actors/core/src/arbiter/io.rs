@@ -57,7 +57,8 @@ pub enum Input {
         /// For people.
         reason: String,
     },
-    /// The data of this node joined its leader's lineage.
+    /// The data of this node joined its leader's lineage; or had joined one when a tenure of its own began that was
+    /// decided before, and goes on with that.
     Adopted(Lineage),
     /// Somebody pressed Switch here.
     Switch(SwitchOrder),

@@ -471,3 +471,26 @@ fn a_change_that_was_neither_taken_nor_replaced_is_handed_over_after_the_next_te
     pair.assert_in_sync(A);
     assert_eq!(pair.nodes[B].int("c"), 10);
 }
+
+/// Invariant `EPOCH-6` of the simulation, seed 605853: the arbiter decided while the word that its data had joined another
+/// history was still on the way. What the other node had given was reported as given way when it came back.
+#[test]
+fn a_tenure_that_was_decided_before_the_data_joined_another_history_goes_on_with_that() {
+    let mut pair = apart();
+    at(&mut pair, B, "b", 5, 50_000);
+    let decided_by = pair.nodes[A].lineage.clone();
+    meet(&mut pair);
+    pair.settle();
+    pair.cut();
+    pair.nodes[A].lineage = decided_by;
+    pair.lead(A);
+    let tenures: Vec<u64> = pair.nodes[A].lineage.forks().iter().map(|fork| fork.epoch.counter).collect();
+    assert_eq!(tenures, [1, 2, 3]);
+    at(&mut pair, A, "b", 6, 60_000);
+    pair.input(B, TagInput::StandBy);
+    pair.connect();
+    pair.follow(B);
+    pair.settle();
+    pair.assert_in_sync(B);
+    assert_eq!((pair.nodes[B].int("b"), &pair.nodes[A].reports[..]), (6, &[][..]));
+}
