@@ -70,7 +70,7 @@ impl World {
         let Some(process) = &mut self.nodes[node].process else { return };
         process.link = Some(conn);
         process.generation = conn;
-        process.peer = Some(theirs.node);
+        process.peer = Some(theirs.clone());
         process.alive_at = round_trip < ASK_ALIVE_WITHIN_US;
         self.mail(node, Mail::TagsUp(conn));
         self.mail(node, Mail::LinkChanged(true));
@@ -270,8 +270,9 @@ impl World {
     fn answer_greeting(&mut self, conn: u64, theirs: Box<Greeting>) {
         let mine = self.greeting(0, conn);
         let Some(process) = &self.nodes[0].process else { return };
-        let other = process.link.is_some() && process.peer.is_some_and(|peer| peer != theirs.node);
-        let refusal = check(&mine, &theirs).err().or(other.then(|| Refusal::second_backup(&mine, &mine, &theirs)));
+        let other = process.peer.as_ref().filter(|peer| process.link.is_some() && peer.node != theirs.node);
+        let other = other.map(|present| Refusal::second_backup(&mine, present, &theirs));
+        let refusal = check(&mine, &theirs).err().or(other);
         if let Some(refusal) = refusal {
             self.send_control(0, Some(conn), &Control::Refused(refusal));
             return self.close(0, conn);

@@ -13,7 +13,7 @@ use hotpair_core::value::Value;
 
 use crate::disk::Op;
 use crate::load::Write;
-use crate::node::PING_RATE_MS;
+use crate::node::{Mail, PING_RATE_MS};
 use crate::plan::KEYS;
 use crate::sometimes::State;
 use crate::world::World;
@@ -149,6 +149,10 @@ impl World {
             Some(State::NobodyRan | State::Restarted) => self.takes_over_without(node),
             // It holds values already: a Backup that gave them was restarted before it had given its alarms, too.
             None if begins("the Backup is connected") && self.has_values(node) => self.takes_over_without(node),
+            // The line was too slow, and it says so; or its disk cannot take them.
+            Some(State::FresherFirst) if reason.ends_with("in time") || self.disk_has_failed(node) => {
+                self.takes_over_without(node);
+            }
             _ => {}
         }
         if event.to == Status::Running {
@@ -282,6 +286,12 @@ impl World {
         self.have_met() && peer.is_some_and(|peer| peer.connected && peer.status == Status::Standby)
     }
 
+    /// What its tags hear now is old: the arbiter has told them to stop since.
+    fn will_be_quiesced(&self, node: usize) -> bool {
+        let waits = |mail: &Mail| matches!(mail, Mail::Tags(TagInput::Quiesce));
+        self.nodes[node].process.as_ref().is_some_and(|process| process.mailboxes.iter().flatten().any(waits))
+    }
+
     fn disk_has_failed(&self, node: usize) -> bool {
         let n = &self.nodes[node];
         let told = n.process.as_ref().is_some_and(|process| {
@@ -347,7 +357,10 @@ impl World {
             }
             // One whose next epoch cannot be stored goes on under the present one.
             TagInput::Resume
-                if self.pair.gave_way == Some(1 - node) && self.knows(node) && !self.disk_has_failed(node) =>
+                if self.pair.gave_way == Some(1 - node)
+                    && self.knows(node)
+                    && !self.disk_has_failed(node)
+                    && !self.will_be_quiesced(node) =>
             {
                 let epoch = self.nodes[node].process.as_ref().map(|process| process.arbiter.epoch());
                 self.check(invariants::goes_on_above_both(epoch.unwrap_or_default(), self.pair.led, false));
