@@ -321,11 +321,14 @@ impl World {
         self.pair.tenures
     }
 
-    /// Whether some journal holds what this node does not take into account.
+    /// Whether some journal, or the other node in its memory, holds what this node does not take into account.
     fn begins_without_entries(&self, node: usize) -> bool {
         let Some(process) = &self.nodes[node].process else { return false };
         let included = process.alarms.included();
-        self.alarm_oracle.last_written().any(|(origin, last)| included.get(&origin).copied().unwrap_or(0) < last)
+        let lacks = |(origin, last)| included.get(&origin).copied().unwrap_or(0) < last;
+        let other = self.nodes[1 - node].process.as_ref();
+        let in_memory = other.into_iter().flat_map(|other| other.alarms.held()).map(|(origin, last)| (*origin, *last));
+        self.alarm_oracle.last_written().chain(in_memory).any(lacks)
     }
 
     pub fn tags_hear(&mut self, node: usize, input: &TagInput<'_>) {
