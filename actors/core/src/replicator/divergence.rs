@@ -8,7 +8,7 @@ use super::{Now, Replicator, Role, TagEffect, WriteOrder};
 use crate::bulk::{Bulk, DIVERGENT_PER_FRAME, DoneOperation, MAX_OPERATION_RESULTS, OPERATIONS_PER_FRAME};
 use crate::mutant::{self, Mutant};
 use crate::operations::{MAX_ITEM_RESULTS, MAX_RECORDS, Record};
-use crate::tags::{Divergent, TagTable, United};
+use crate::tags::{Divergent, TagTable, United, same};
 use crate::types::{Millis, Seq, UnixMillis};
 use crate::value::Sample;
 
@@ -73,23 +73,34 @@ impl Held {
 
 impl Replicator {
     /// Before the leader's values replace them: this node's own changes past `fork`.
-    pub(super) fn keep_divergent(&mut self, table: &TagTable, fork: Seq) {
+    pub(super) fn keep_divergent(&mut self, table: &TagTable, fork: Seq, now: Now) {
         let new = table.divergent(fork);
         if self.divergent.is_empty() {
             self.divergent_fork = fork;
             self.divergent = new;
             return;
         }
-        // Some of an earlier parting were not handed over yet: the newer change of a tag counts.
+        // Some of an earlier parting were not handed over yet: the newer change of a tag counts. The leader may have been
+        // restarted and know of neither.
         self.divergent_fork = self.divergent_fork.min(fork);
+        let mut tags = Vec::new();
         let places: BTreeMap<_, _> = self.divergent.iter().enumerate().map(|(place, kept)| (kept.id, place)).collect();
         for change in new {
             match places.get(&change.id).map(|&place| &mut self.divergent[place]) {
-                Some(kept) if change.sample.time >= kept.sample.time => *kept = change,
-                Some(_) => {}
+                Some(kept) => {
+                    let newer = change.sample.time >= kept.sample.time;
+                    let other = if newer { std::mem::replace(kept, change) } else { change };
+                    if !same(&kept.sample, &other.sample)
+                        && let Some(tag) = table.catalog().get(kept.id)
+                    {
+                        let (path, survived) = (tag.path.clone(), kept.sample.clone());
+                        tags.push(DivergentTag { path, survived, gave_way: other.sample });
+                    }
+                }
                 None => self.divergent.push(change),
             }
         }
+        self.report(self.divergent_fork, tags, now);
     }
 
     /// Gives them to the Running leader, and with them the records of all operations: which of those it has cannot be
@@ -224,6 +235,10 @@ impl Replicator {
             }
         }
         self.persist(table.last_seq(), retained);
+        self.report(fork, tags, now);
+    }
+
+    fn report(&mut self, fork: Seq, tags: Vec<DivergentTag>, now: Now) {
         if !tags.is_empty() {
             self.effects.push(TagEffect::Report(DivergenceReport { at: now.wall, fork, tags }));
         }

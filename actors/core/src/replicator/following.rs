@@ -230,7 +230,7 @@ impl Replicator {
         let running = leader.running;
         if let Some(fork) = fork.filter(|_| !mutant::on(Mutant::DivergentDropped)) {
             self.parted = true;
-            self.keep_divergent(table, fork);
+            self.keep_divergent(table, fork, now);
         }
         let from = if fork.is_some() { 0 } else { from.min(self.followed_to) };
         let durable = durable.min(fork.unwrap_or(durable));

@@ -45,7 +45,7 @@ impl TagTable {
         if !slot.fits(&sample.value) {
             return United::KeptOwn(own.clone());
         }
-        let same_value = same(&own.value, &sample.value) && own.quality == sample.quality;
+        let same_value = same(own, &sample);
         if same_value && own.time == sample.time {
             return United::Equal;
         }
@@ -56,10 +56,11 @@ impl TagTable {
     }
 }
 
-/// Unlike `==` it finds a not-a-number the same as itself.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
+/// The same value and quality. Unlike `==` it finds a not-a-number the same as itself.
+pub(crate) fn same(one: &Sample, other: &Sample) -> bool {
+    let value = match (&one.value, &other.value) {
         (Value::Float64(one), Value::Float64(other)) => one.to_bits() == other.to_bits(),
-        _ => one == other,
-    }
+        (one, other) => one == other,
+    };
+    value && one.quality == other.quality
 }

@@ -5,6 +5,7 @@ use crate::bulk::{Bulk, OPERATIONS_PER_FRAME};
 use crate::protocol::ItemResult::{BadNodeIdUnknown, Good};
 use crate::protocol::WriteOutcome;
 use crate::replicator::TagInput;
+use crate::value::Value;
 
 /// A and B were in sync, were cut apart, and both led since.
 fn apart() -> Pair {
@@ -493,4 +494,30 @@ fn a_tenure_that_was_decided_before_the_data_joined_another_history_goes_on_with
     pair.settle();
     pair.assert_in_sync(B);
     assert_eq!((pair.nodes[B].int("b"), &pair.nodes[A].reports[..]), (6, &[][..]));
+}
+
+/// Seed 663704 of the simulation: an own change that was not handed over yet, and one that its leader made meanwhile and
+/// forgot when it was restarted. One of the two gives way here, where nobody else sees it.
+#[test]
+fn what_gives_way_before_it_is_handed_over_is_reported_too() {
+    for (own_time, survived, gave_way) in [(90_000, 10, 20), (40_000, 20, 10)] {
+        let mut pair = apart();
+        at(&mut pair, A, "a", 10, own_time);
+        meet(&mut pair);
+        assert!(pair.deliver(A), "the request");
+        at(&mut pair, B, "a", 20, 50_000);
+        pair.deliver_all(B);
+        assert_eq!((pair.nodes[A].int("a"), hand_overs(&pair, A)), (20, 1));
+        pair.restart(B);
+        pair.lead(B);
+        pair.connect();
+        pair.follow(A);
+        pair.settle();
+        pair.assert_in_sync(A);
+        assert_eq!(pair.nodes[B].int("a"), survived);
+        let [report] = &pair.nodes[A].reports[..] else { panic!("one report: {:?}", pair.nodes[A].reports) };
+        let [tag] = &report.tags[..] else { panic!("{report:?}") };
+        let values = (&*tag.path, tag.survived.value.clone(), tag.gave_way.value.clone());
+        assert_eq!(values, ("a", Value::Int64(survived), Value::Int64(gave_way)));
+    }
 }
