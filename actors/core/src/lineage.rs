@@ -49,11 +49,6 @@ impl Lineage {
         Self::new(forks)
     }
 
-    /// Whether it went through what `before` went through last, and on from there.
-    pub fn goes_on_from(&self, before: &Self) -> bool {
-        before.0.is_empty() || self.0.iter().any(|fork| fork.epoch == before.epoch())
-    }
-
     /// The last change that two nodes had in common, where `mine` and `theirs` are the last changes of each in its own
     /// newest epoch. 0 when they have no tenure in common: then everything that each has is its own.
     pub fn fork_point(&self, mine: Seq, other: &Self, theirs: Seq) -> Seq {

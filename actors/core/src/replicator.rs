@@ -311,13 +311,12 @@ impl Replicator {
     /// A tenure that was decided before this data joined another history, of which the word is on the way, goes on with
     /// that all the same.
     fn begin_tenure(&mut self, table: &TagTable, decided: Lineage) {
-        let late = !decided.goes_on_from(&self.lineage) && !mutant::on(Mutant::ForksForgotten);
-        let epoch = decided.epoch();
-        if !late {
+        let Some(&fork) = decided.forks().last() else { return };
+        if self.lineage.promoted(fork) == decided || mutant::on(Mutant::ForksForgotten) {
             self.lineage = decided;
             return;
         }
-        self.lineage = self.lineage.promoted(Fork { epoch, at: self.applied(table) });
+        self.lineage = self.lineage.promoted(Fork { at: self.applied(table), ..fork });
         self.effects.push(TagEffect::ToArbiter(Input::Adopted(self.lineage.clone())));
     }
 

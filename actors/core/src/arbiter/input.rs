@@ -2,7 +2,7 @@
 
 use super::switch::Wish;
 use super::{Arbiter, Effect, Input, MAX_COUNTER, Peer, Running, State, TagFacts, Tenure};
-use crate::lineage::Lineage;
+use crate::lineage::{Fork, Lineage};
 use crate::protocol::{Control, Greeting, Hold, Report};
 use crate::types::{Epoch, Millis, Mode, Status};
 
@@ -20,6 +20,7 @@ impl Arbiter {
             Input::Unavailable { last_sign } => {
                 self.silent = Some((last_sign, now));
                 self.await_no_loser();
+                self.await_the_giver(last_sign);
                 if self.is_leading() || matches!(self.state, State::Taking(_)) {
                     // What the peer sent before it fell silent must not arrive when its deadlines have passed.
                     self.drop_link();
@@ -112,10 +113,17 @@ impl Arbiter {
         self.offer = None;
         self.tags.in_sync = false;
         self.await_no_loser();
-        if let State::Starting { gathering, whole_by, .. } = &mut self.state {
-            (*gathering, *whole_by) = (false, None);
-        }
+        self.await_the_giver(self.handled_at);
         self.recovery.forget_request();
+    }
+
+    /// A node that takes its peer's data as it starts does not give that up for a short break: as long as it would wait for
+    /// one that runs.
+    fn await_the_giver(&mut self, since: Millis) {
+        let until = since.plus(self.settings.failover_time_ms);
+        if let State::Starting { deadline, gathering: true, .. } = &mut self.state {
+            *deadline = (*deadline).max(until);
+        }
     }
 
     /// The other Running node is gone again before it stood by.
@@ -256,13 +264,17 @@ impl Arbiter {
     fn adopt(&mut self, lineage: Lineage) {
         // When this node's tenure began the data had joined another history since that was decided.
         let of_own_tenure = lineage.epoch() == self.lineage.epoch();
-        if of_own_tenure
-            && let State::Taking(taking) = &mut self.state
+        let mut takes = of_own_tenure || matches!(self.state, State::Standby | State::Starting { .. } | State::Faulted);
+        if let State::Taking(taking) = &mut self.state
             && let Some(&fork) = taking.lineage.forks().last()
+            && (of_own_tenure || taking.runs.is_none())
         {
-            taking.lineage = lineage.promoted(fork);
+            // The tenure was decided, and is not begun; what is said of the data is as new as this.
+            let at = if of_own_tenure { fork.at } else { self.tags.applied };
+            taking.lineage = lineage.promoted(Fork { at, ..fork });
+            takes = true;
         }
-        if of_own_tenure || matches!(self.state, State::Standby | State::Starting { .. } | State::Faulted) {
+        if takes {
             self.saw(lineage.epoch().counter);
             self.lineage = lineage;
         }

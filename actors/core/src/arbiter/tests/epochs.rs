@@ -1,7 +1,8 @@
 //! The identity of a tenure.
 
 use super::pair::{Backup, Disk, FAILOVER, Master, Pair, WAIT};
-use crate::arbiter::Effect;
+use crate::arbiter::{Effect, Input, State};
+use crate::lineage::Lineage;
 use crate::types::{RecoveryMode, Status};
 
 #[test]
@@ -119,4 +120,26 @@ fn epochs_stay_different_through_many_troubles() {
         assert!(running.contains(&true), "nobody runs in round {round}");
         assert!(round % 3 == 0 || running != [true, true], "two run in round {round}");
     }
+}
+
+/// A review of EPOCH-6: its data joined the other node's history while its own epoch was on the way to the disk, and that
+/// node was met again before it was there.
+#[test]
+fn what_the_data_joined_while_an_epoch_was_stored_is_not_forgotten_when_that_is_given_up() {
+    let mut pair = Pair::switched();
+    let joined = pair.node(Master).stored.lineage.clone();
+    let before = Lineage::new(joined.forks()[..1].to_vec());
+    pair.node(Master).arbiter.lineage = before.clone();
+    pair.node(Master).arbiter.reserved = 0;
+    pair.node(Master).disk = Disk::Slow;
+    pair.replicates = false;
+    pair.cut();
+    pair.pass(FAILOVER);
+    assert!(matches!(pair.node(Master).arbiter.state, State::Taking(_)));
+    pair.input(Master, Input::Adopted(joined.clone()));
+    pair.connect();
+    pair.disk_answers(Master);
+    let now = pair.now;
+    assert_eq!(pair.node(Master).arbiter.report(now).lineage, joined);
+    assert_eq!(pair.node(Master).stored.lineage, joined);
 }

@@ -154,8 +154,15 @@ fn a_stale_master_takes_the_fresher_data_before_it_runs() {
     assert!(pair.counter(Master) > 2);
 }
 
-/// It has the values of the Backup, and not its alarms yet.
+/// It has the values of the Backup, and not its alarms yet, for which it waits no longer.
 fn master_without_alarms() -> Pair {
+    let mut pair = master_that_waits_for_alarms();
+    pair.pass(WAIT + FAILOVER - 10);
+    pair.shows(Master, Status::Unknown, Status::Standby);
+    pair
+}
+
+fn master_that_waits_for_alarms() -> Pair {
     let mut pair = Pair::new();
     pair.holds(Backup, &[(2, Backup)], 90_000);
     pair.replicates = false;
@@ -169,8 +176,6 @@ fn master_without_alarms() -> Pair {
     let facts = TagFacts { applied: 90_000, durable: 90_000, last: 90_000, leader, ..pair.node(Master).facts };
     pair.node(Master).facts = facts;
     pair.input(Master, Input::Tags(facts));
-    pair.pass(WAIT + FAILOVER - 10);
-    pair.shows(Master, Status::Unknown, Status::Standby);
     pair
 }
 
@@ -199,6 +204,33 @@ fn a_master_whose_disk_cannot_take_the_alarms_does_not_wait_for_them() {
     let mut pair = master_without_alarms();
     pair.input(Master, Input::Disk(Some("the disk is full".into())));
     pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn a_master_goes_on_waiting_for_the_alarms_when_the_connection_is_made_anew() {
+    let mut pair = master_without_alarms();
+    let facts = TagFacts { in_sync: true, ..pair.node(Master).facts };
+    pair.lose_link();
+    pair.connect();
+    pair.shows(Master, Status::Unknown, Status::Standby);
+    pair.node(Master).facts = facts;
+    pair.input(Master, Input::Tags(facts));
+    pair.shows(Master, Status::Running, Status::Standby);
+}
+
+#[test]
+fn a_master_goes_on_waiting_for_the_backups_data_through_a_short_silence() {
+    let mut pair = master_that_waits_for_alarms();
+    pair.hold(Backup, 60_000);
+    pair.pass(WAIT - 200);
+    pair.cut();
+    pair.pass(FAILOVER - 10);
+    assert_eq!(pair.view(Master).status, Status::Unknown);
+    pair.mend();
+    pair.shows(Master, Status::Unknown, Status::Standby);
+    pair.pass(FAILOVER);
+    let reason = "took the Backup's data first, but not all of its alarms came in time";
+    assert_eq!(pair.view(Master).reason, reason);
 }
 
 #[test]
