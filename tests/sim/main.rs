@@ -8,6 +8,7 @@
 
 mod alarm_oracle;
 mod alarms;
+mod calm;
 mod case;
 mod disk;
 mod failing;

@@ -150,6 +150,7 @@ impl World {
         let Some(conn) = lane.filter(|conn| self.net.conns.get(conn).is_some_and(|conn| conn.open[from])) else {
             return;
         };
+        self.calm_hears(&frame);
         self.transmit(conn, 1 - from, Packet::Frame(frame));
     }
 

@@ -420,6 +420,7 @@ impl World {
         if self.now < since + 5_000_000 {
             return;
         }
+        self.calm_goes_on(missing.is_none());
         match missing {
             Some((of_alarms, what)) if self.now > since + HEAL_WITHIN_US => {
                 self.check(if of_alarms {
@@ -430,7 +431,7 @@ impl World {
             }
             Some(_) => self.oracle.over_at = None,
             None if self.oracle.over_at.is_none() => {
-                self.oracle.over_at = Some(self.now + 700_000);
+                self.oracle.over_at = Some(self.now + self.calm_for_us());
                 self.probe_pair();
             }
             None => {}

@@ -11,6 +11,7 @@ use hotpair_core::replicator::{Now, TagEffect, TagInput, WriteOrder};
 use hotpair_core::route::{Routed, alarms_hear, quiesced, route};
 
 use crate::alarm_oracle::AlarmOracle;
+use crate::calm::Calm;
 use crate::case::{Case, Loads};
 use crate::disk::Op;
 use crate::fault::KINDS;
@@ -95,6 +96,7 @@ pub struct World {
     pub pair: PairOracle,
     pub switches: SwitchOracle,
     pub history: History,
+    pub calm: Calm,
     pub seen: Seen,
     pub quiet_since: Option<u64>,
     pub failed: Option<Violation>,
@@ -116,6 +118,7 @@ impl World {
             pair: PairOracle::default(),
             switches: SwitchOracle::default(),
             history: History::new(case.seed),
+            calm: Calm::default(),
             seen: Seen::default(),
             rng,
             chance: Rng::new(case.seed ^ 0xC4A_9CE),

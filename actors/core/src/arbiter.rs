@@ -296,7 +296,8 @@ impl Arbiter {
     /// Starts a tenure: at once when its counter is reserved on disk, else when it is stored.
     fn take(&mut self, tenure: Tenure, reason: impl Into<String>, fork_at: Seq, offer: Option<Offered>) {
         let seen = if mutant::on(Mutant::EpochAboveOwnOnly) { self.epoch().counter } else { self.max_counter };
-        let epoch = Epoch { counter: seen + 1, node: self.settings.node };
+        let again = mutant::on(Mutant::EpochNotRaised) && self.epoch().node == self.settings.node;
+        let epoch = Epoch { counter: if again { seen } else { seen + 1 }, node: self.settings.node };
         self.max_counter = epoch.counter;
         let fork = Fork { epoch, at: fork_at };
         let forgets = mutant::on(Mutant::ForksForgotten);

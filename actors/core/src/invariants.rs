@@ -256,6 +256,11 @@ pub fn healed(missing: Option<String>) -> Result<(), Violation> {
     }
 }
 
+/// `HEAL-3` and it stays so: no sync begins anew while nothing happens.
+pub fn stays_in_sync(so: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    holds("HEAL-3", so, what)
+}
+
 /// `ALARM-1` what an operator did and was answered as done is in the journal of the node that did it, and with
 /// `replicated: true` in that of both. `stored`: whether it is on the disk of each.
 pub fn acknowledgement_is_stored(operation: &str, replicated: bool, stored: [bool; 2]) -> Result<(), Violation> {

@@ -27,6 +27,8 @@ mutants! {
     ReservedBeforeStored,
     /// A new epoch is one above the node's own, not above all that it has seen.
     EpochAboveOwnOnly,
+    /// A node that led last goes on under the same epoch when it is promoted anew.
+    EpochNotRaised,
     /// A silent peer is taken over at once, without the failover time.
     TakeoverWithoutFailoverTime,
     /// A refused connection is a proof of death though fast failover is off.
@@ -78,6 +80,8 @@ mutants! {
     WatermarkTooHigh,
     /// A sync counts as complete one batch early.
     TagSyncOneChunkEarly,
+    /// When two nodes in sync compare their tables, one says something else than it holds.
+    ComparedWrong,
     /// Operation ids are forgotten at a takeover.
     OperationsForgotten,
     /// Operation ids are not given to the follower.

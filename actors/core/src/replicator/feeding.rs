@@ -223,7 +223,8 @@ impl Replicator {
                     feeding.digest_wanted = false;
                     feeding.verify_at = now.mono.plus(self.settings.verify_every_ms);
                     let tags = (table.catalog().len() - feeding.excluded.len()) as u64;
-                    let digest = Bulk::Digest { sync: feeding.sync, at: last, digest: table.digest(), tags };
+                    let wrong = u64::from(feeding.stage == Stage::Live && mutant::on(Mutant::ComparedWrong));
+                    let digest = Bulk::Digest { sync: feeding.sync, at: last, digest: table.digest() ^ wrong, tags };
                     self.send_frame(&digest);
                 }
                 return;
