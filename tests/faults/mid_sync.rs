@@ -41,6 +41,23 @@ fn a_cable_cut_in_the_middle_of_a_full_sync_delays_it_only() {
     pair.verify(Overlap::LinkWasCut);
 }
 
+#[test]
+fn a_silent_cable_in_the_middle_of_a_full_sync_costs_nothing() {
+    // Nobody is told: the Backup takes over with the part that it has, and gives it back.
+    let pair = a_master_with_news();
+    pair.backup.start();
+    in_the_middle_of_a_full_sync(&pair);
+    pair.cable().cut();
+    for node in [&pair.master, &pair.backup] {
+        node.wait_shows("Running", "Faulted");
+    }
+    pair.cable().delay(0);
+    pair.cable().heal();
+    pair.wait_ready("Running", "Standby");
+    holds_everything(&pair);
+    pair.verify(Overlap::LinkWasCut);
+}
+
 /// What was in the Master's memory only is gone with it; what is retained is not.
 #[test]
 fn a_master_killed_in_the_middle_of_the_full_sync_comes_back_with_all_that_is_retained() {

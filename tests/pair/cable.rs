@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::watch::Record;
+
 /// How soon a thread that waits for bytes sees that it is to end.
 const GLANCE: Duration = Duration::from_millis(20);
 /// How soon a connection is accepted.
@@ -38,6 +40,7 @@ pub struct Cable {
 }
 
 struct Shared {
+    record: Record,
     master_port: u16,
     state: Mutex<State>,
     changed: Condvar,
@@ -58,9 +61,9 @@ struct State {
 
 impl Cable {
     /// A whole cable from `port`, which is free, to the Master's port, where nobody needs to listen yet.
-    pub fn new(port: u16, master_port: u16) -> Self {
+    pub fn new(port: u16, master_port: u16, record: Record) -> Self {
         let listener = listen(port).expect("the port is free");
-        let shared = Arc::new(Shared { master_port, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { record, master_port, state: Mutex::default(), changed: Condvar::new() });
         let acceptor = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || accept(&shared, port, Some(listener)))
@@ -70,11 +73,13 @@ impl Cable {
 
     /// Nothing passes either way; connections stay open and silent, new ones too.
     pub fn cut(&self) {
+        self.shared.record.link_is(false);
         self.shared.change(|state| (state.to_master_cut, state.to_backup_cut) = (true, true));
     }
 
     /// Nothing passes in this direction.
     pub fn cut_towards(&self, end: Towards) {
+        self.shared.record.link_is(false);
         self.shared.change(|state| match end {
             Towards::Master => state.to_master_cut = true,
             Towards::Backup => state.to_backup_cut = true,
@@ -83,6 +88,7 @@ impl Cable {
 
     /// Every connection is reset and new ones are refused, as by a device in between.
     pub fn cut_hard(&self) {
+        self.shared.record.link_is(false);
         self.shared.change(|state| {
             state.refused = true;
             state.generation += 1;
@@ -99,6 +105,7 @@ impl Cable {
         self.shared.change(|state| {
             (state.to_master_cut, state.to_backup_cut, state.refused) = (false, false, false);
         });
+        self.shared.record.link_is(true);
     }
 
     /// From now on everything takes so long each way.

@@ -183,7 +183,7 @@ impl Builder {
     fn write_files(&self) -> Pair {
         let (folder, watch) = (temporary_folder(), watch::Watch::default());
         let link_port = self.machines[0].link_port();
-        let cable = self.cable.then(|| Cable::new(ports::free(), link_port));
+        let cable = self.cable.then(|| Cable::new(ports::free(), link_port, watch.record()));
         let backup_connects_to = cable.as_ref().map_or(link_port, |cable| cable.port);
         let master = self.write_node("master", folder.path(), link_port, watch.record());
         let backup = self.write_node("backup", folder.path(), backup_connects_to, watch.record());

@@ -10,10 +10,12 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::machine::Machine;
+use super::watch::Record;
 use super::world::{run, works};
 
 pub const MASTER: usize = 0;
@@ -23,6 +25,8 @@ const NAMES: [&str; 2] = ["master", "backup"];
 
 pub struct Site {
     pub machines: [Machine; 2],
+    /// Where it is marked that the link was cut and made whole.
+    pub record: OnceLock<Record>,
 }
 
 impl Site {
@@ -37,7 +41,13 @@ impl Site {
         for which in [MASTER, BACKUP] {
             power_on(NAMES[which], which);
         }
-        Self { machines }
+        Self { machines, record: OnceLock::new() }
+    }
+
+    fn link_is(&self, whole: bool) {
+        if let Some(record) = self.record.get() {
+            record.link_is(whole);
+        }
     }
 
     fn name(&self, which: usize) -> &'static str {
@@ -47,23 +57,27 @@ impl Site {
     /// The plug of a machine's link is pulled at the other side: no carrier.
     #[track_caller]
     pub fn unplug(&self, which: usize) {
+        self.link_is(false);
         run(&format!("ip link set link-{} down", self.name(which)));
     }
 
     #[track_caller]
     pub fn plug(&self, which: usize) {
         run(&format!("ip link set link-{} up", self.name(which)));
+        self.link_is(true);
     }
 
     /// Nothing of the link gets to this machine any more, and nobody is told.
     #[track_caller]
     pub fn swallow_towards(&self, which: usize) {
+        self.link_is(false);
         run(&format!("ip route replace blackhole {}/32", self.machines[which].link));
     }
 
     /// As a firewall that says so: ICMP "administratively prohibited".
     #[track_caller]
     pub fn prohibit_towards(&self, which: usize) {
+        self.link_is(false);
         run(&format!("ip route replace prohibit {}/32", self.machines[which].link));
     }
 
@@ -72,6 +86,7 @@ impl Site {
         for machine in &self.machines {
             works(&format!("ip route del {}/32", machine.link));
         }
+        self.link_is(true);
     }
 
     #[track_caller]
@@ -83,6 +98,7 @@ impl Site {
     /// The machine shuts its own interface: the kernel knows of no way any more.
     #[track_caller]
     pub fn interface_down(&self, which: usize) {
+        self.link_is(false);
         run(&format!("ip -n {} link set dev link down", self.name(which)));
     }
 
@@ -90,6 +106,7 @@ impl Site {
     pub fn interface_up(&self, which: usize) {
         run(&format!("ip -n {} link set dev link up", self.name(which)));
         route(self.name(which), which);
+        self.link_is(true);
     }
 
     /// Each direction carries so much, and the router keeps at most `queue_ms` of it waiting.
@@ -120,6 +137,7 @@ impl Site {
     /// killed, and [`Self::power_off`] follows.
     #[track_caller]
     pub fn goes_dark(&self, which: usize) {
+        self.link_is(false);
         run(&format!("ip link set link-{0} down && ip link set page-{0} down", self.name(which)));
     }
 

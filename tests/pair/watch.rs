@@ -16,9 +16,13 @@ pub enum Overlap {
     None,
     /// No longer than this.
     AtMostMs(u64),
-    /// The link was cut: nobody can know.
+    /// While the link was cut nobody could know; once it is whole, for [`MET_WITHIN`].
     LinkWasCut,
 }
+
+/// When a link is whole again, both have met and one has given way after so long. Usually it is a tenth of a second, and a
+/// second more when a packet of the connecting is lost.
+const MET_WITHIN: Duration = Duration::from_secs(5);
 
 /// What one node said at one moment.
 #[derive(Clone, Debug)]
@@ -38,9 +42,12 @@ struct Said {
     epoch_node: String,
 }
 
-/// Where samples go; the harness marks kills and stops in it.
+/// Where samples go; the harness marks kills and stops in it, and when the link was cut and made whole.
 #[derive(Clone, Default)]
-pub struct Record(Arc<Mutex<Vec<Sample>>>);
+pub struct Record {
+    samples: Arc<Mutex<Vec<Sample>>>,
+    link: Arc<Mutex<Vec<(Instant, bool)>>>,
+}
 
 #[derive(Default)]
 pub struct Watch {
@@ -65,12 +72,24 @@ impl Record {
         self.push(Sample { node, asked: now, answered: now, said: None });
     }
 
+    /// The link is whole from here on, or not.
+    pub fn link_is(&self, whole: bool) {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), whole));
+    }
+
+    /// From when until when it was whole, as far as the test cut it; none: to the end.
+    fn whole(&self) -> Vec<(Instant, Option<Instant>)> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = link.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+        link.iter().zip(next).filter(|((_, whole), _)| *whole).map(|((from, _), to)| (*from, to)).collect()
+    }
+
     fn push(&self, sample: Sample) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
     }
 
     fn of(&self, node: &str) -> Vec<Sample> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|sample| sample.node == node).cloned().collect()
     }
 }
@@ -109,13 +128,27 @@ impl Watch {
         let limit = match overlap {
             Overlap::None => Duration::ZERO,
             Overlap::AtMostMs(ms) => Duration::from_millis(ms),
-            Overlap::LinkWasCut => return,
+            Overlap::LinkWasCut => return self.one_gives_way_when_the_link_is_whole(),
         };
         for mine in tenures(&master) {
             for theirs in tenures(&backup) {
                 let (from, to) = (mine.from.max(theirs.from), mine.to.min(theirs.to));
                 let both = to.saturating_duration_since(from);
                 assert!(both <= limit, "both nodes were Running for at least {both:?}: {mine:?} and {theirs:?}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn one_gives_way_when_the_link_is_whole(&self) {
+        for (from, to) in self.both_ran() {
+            for (whole, cut) in self.record.whole() {
+                let (from, to) = (from.max(whole), cut.map_or(to, |cut| cut.min(to)));
+                let both = to.saturating_duration_since(from);
+                assert!(
+                    both <= MET_WITHIN,
+                    "both nodes were Running for at least {both:?} on a link that was whole again"
+                );
             }
         }
     }

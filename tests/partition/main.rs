@@ -24,6 +24,7 @@ use pair::{Builder, Node, Pair};
 fn two_machines(builder: Builder) -> (Site, Pair) {
     let site = Site::build();
     let pair = builder.machines(site.machines.clone()).start();
+    let _ = site.record.set(pair.watch.record());
     (site, pair)
 }
 

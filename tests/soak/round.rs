@@ -49,6 +49,7 @@ pub fn play(seed: u64, until: Instant, report: &mut Report) {
         builder = builder.profile(Profile::Fast);
     }
     let pair = builder.project(people::project()).prepare();
+    let _ = site.record.set(pair.watch.record());
     for node in [&pair.master, &pair.backup] {
         run(&format!("mount -t tmpfs -o size={DISK} none {}", node.data_dir().display()));
         node.start();
