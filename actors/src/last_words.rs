@@ -9,7 +9,7 @@ use crate::directory::{ActorState, names};
 use crate::messages::Happened;
 use crate::shared::Shared;
 
-/// These actors hang. The node hands over and ends its process, in any case within twice the time of a switch. Called
+/// These actors hang. The node hands over if it can and ends its process, in any case within twice the time of a switch. Called
 /// once, where tasks can be spawned.
 pub(crate) fn end_for_hang(shared: &Arc<Shared>, hung: &[&'static str]) {
     let reason = match hung {
@@ -23,11 +23,12 @@ pub(crate) fn end_for_hang(shared: &Arc<Shared>, hung: &[&'static str]) {
             snapshot.last_error = "it did not answer".into();
         });
     }
-    tracing::error!("{reason}: this node hands over and ends its process");
     if [names::TAG_REPLICATOR, names::ALARM_REPLICATOR, names::STATE_ARBITER].iter().any(|name| hung.contains(name)) {
         // Without these nothing can be handed over in order: the peer takes over from what it has.
+        tracing::error!("{reason}: this node ends its process, and its peer takes over");
         return shared.die(reason);
     }
+    tracing::error!("{reason}: this node hands over and ends its process");
     // A clean stop for a bad reason.
     if let Some(arbiter) = shared.directory.state_arbiter() {
         arbiter.do_send(Happened(Input::Shutdown { reason: reason.clone() }));
