@@ -124,6 +124,9 @@ impl<'a> Run<'a> {
                 if let Some(for_ms) = p.stood_still.take() {
                     p.answer_wanted = true;
                     self.hear(Input::Stalled { for_ms });
+                    if self.node.process.as_ref().is_some_and(Process::takes_changes) {
+                        self.violated("TAKE-4: it stood still and takes changes before it knows who runs");
+                    }
                 }
             }
             Happens::AnsweredAfterStandstill => {
@@ -371,7 +374,12 @@ impl<'a> Run<'a> {
         let mode = self.node.mode();
         let Some(p) = &mut self.node.process else { return };
         p.leads = true;
-        let tenure = p.arbiter.view(p.now).tenure;
+        let view = p.arbiter.view(p.now);
+        let tenure = view.tenure;
+        if view.hold.is_some() && BY_ITSELF.iter().any(|reason| view.reason.starts_with(reason)) {
+            let what = format!("TAKE-3: under a hold it runs, for {}", view.reason);
+            self.violation.get_or_insert(what);
+        }
         let (after, epoch, held) = (p.data.lineage.epoch(), lineage.epoch(), p.data.applied());
         if let (Tenure::DualRunning, Some(theirs)) = (tenure, p.ran_under) {
             let stays = match (self.plan.recovery, mode) {
@@ -409,6 +417,15 @@ impl Process {
         }
     }
 }
+
+/// Why a node runs that nobody asked to.
+const BY_ITSELF: [&str; 5] = [
+    "the peer was silent",
+    "the peer's process is dead",
+    "the peer was restarted",
+    "no node was Running",
+    "automatic recovery",
+];
 
 fn hold(ms: u64) -> Input {
     Input::Hold { ms, reason: "new firmware".into(), user: "ann".into() }

@@ -138,6 +138,11 @@ impl Arbiter {
         if for_ms < self.settings.failover_time_ms || self.settings.mode == Mode::Independent {
             return;
         }
+        // So do the times after which it would run without its peer's word, which may have taken over meanwhile.
+        self.nobody_runs_since = self.nobody_runs_since.map(|_| now);
+        if let State::Starting { deadline, .. } = &mut self.state {
+            *deadline = (*deadline).max(now.plus(self.settings.failover_time_ms));
+        }
         if matches!(&self.state, State::Ceding(ceding) if !ceding.has_offered()) {
             // It takes writes again when it knows who runs.
             self.end_quiescing("this node was stopped in the middle of the switch");

@@ -356,3 +356,31 @@ fn a_peer_that_falls_silent_while_nobody_runs_is_taken_over_after_the_failover_t
     pair.shows(Backup, Status::Running, Status::Faulted);
     assert_eq!(pair.last_event(Backup).reason, format!("the peer was silent for {FAILOVER} ms"));
 }
+
+/// The model's plan `both_stand_still`: its time had passed while it stood still, and so had the one after which its peer
+/// may have taken over.
+#[test]
+fn a_node_that_stood_still_while_nobody_ran_hears_its_peer_before_it_runs() {
+    let mut pair = Pair::new();
+    pair.node(Master).disk = Disk::Fails;
+    pair.restart(Master);
+    pair.restart(Backup);
+    pair.connect();
+    pair.shows(Backup, Status::Standby, Status::Faulted);
+    pair.now = pair.now.plus(FAILOVER * 3);
+    pair.input(Backup, Input::Stalled { for_ms: FAILOVER * 3 });
+    assert_eq!(pair.view(Backup).status, Status::Standby);
+    pair.pass(FAILOVER);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+}
+
+#[test]
+fn a_node_that_stood_still_as_it_started_looks_for_its_peer_before_it_runs() {
+    let mut pair = Pair::new();
+    pair.restart(Backup);
+    pair.now = pair.now.plus(WAIT * 2);
+    pair.input(Backup, Input::Stalled { for_ms: WAIT * 2 });
+    assert_eq!(pair.view(Backup).status, Status::Standby);
+    pair.pass(FAILOVER);
+    assert_eq!(pair.view(Backup).status, Status::Running);
+}
