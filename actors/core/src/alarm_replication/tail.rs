@@ -87,10 +87,10 @@ impl AlarmReplication {
             {
                 tail.given.insert(origin, next - 1);
                 tail.logs.pop_front();
-                if tail.logs.is_empty() && self.feeding.is_some() {
-                    // What the leader wrote meanwhile.
-                    tail.logs = lacking(&self.held, &tail.given);
-                }
+            }
+            if tail.logs.is_empty() && self.feeding.is_some() {
+                // What the leader wrote since the follower asked, in this very step perhaps.
+                tail.logs = lacking(&self.held, &tail.given);
             }
             if tail.reading.is_some() || tail.read_again_at.is_some_and(|at| now < at) {
                 return;

@@ -55,3 +55,19 @@ fn a_request_at_a_follower_whose_link_is_lost_is_answered_and_nothing_wakes_it()
     pair.wait(60_000);
     assert!(pair.nodes[1].machine.next_deadline().is_none());
 }
+
+/// Seed 723517 of the simulation: the entry had its effect at the follower, and never came there itself. Both said that they
+/// were in sync.
+#[test]
+fn a_delay_that_is_due_just_as_the_follower_asks_keeps_no_entry_from_its_journal() {
+    let mut pair = Pair::new(false);
+    pair.change(1, 15.0);
+    pair.settle(100);
+    pair.lane_down();
+    pair.lane_up();
+    // The leader hears nothing but the follower's request in that millisecond.
+    pair.now.mono = pair.now.mono.plus(300);
+    assert!(pair.deliver(0));
+    pair.settle(1000);
+    pair.assert_equal();
+}
