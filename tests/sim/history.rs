@@ -408,6 +408,10 @@ impl World {
     }
 
     /// The pair has healed: it must work, too.
+    pub fn is_probed_before_a_tenure(&self) -> bool {
+        self.history.probed_in != self.tenures()
+    }
+
     pub fn probe_pair(&mut self) {
         let tenures = self.tenures();
         if !self.history.probes.is_empty() && self.history.probed_in == tenures {

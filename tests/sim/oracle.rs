@@ -430,7 +430,8 @@ impl World {
                 });
             }
             Some(_) => self.oracle.over_at = None,
-            None if self.oracle.over_at.is_none() => {
+            // It may have recovered between two looks, and been healthy at both.
+            None if self.oracle.over_at.is_none() || self.is_probed_before_a_tenure() => {
                 self.oracle.over_at = Some(self.now + self.calm_for_us());
                 self.probe_pair();
             }
