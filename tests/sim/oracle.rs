@@ -279,19 +279,20 @@ impl World {
         }
     }
 
-    /// While it is in sync with one leader, no tag goes back.
+    /// While it leads, or is in sync with one leader, no tag goes back.
     fn check_changes(&mut self, node: usize) {
         let Some(process) = &self.nodes[node].process else { return };
         let facts = process.replicator.facts(&process.table);
-        if !facts.in_sync {
+        let leader = if process.replicator.leads() { process.through.epoch() } else { facts.leader };
+        if !facts.in_sync && !process.replicator.leads() {
             self.oracle.changes[node] = None;
             return;
         }
         let seqs: Vec<_> = process.table.catalog().iter().map(|(id, _)| process.table.slot_seq(id)).collect();
         let names = process.table.catalog().clone();
-        let before = self.oracle.changes[node].replace((facts.leader, process.boot, seqs.clone()));
-        if let Some((leader, boot, before)) = before
-            && (leader, boot) == (facts.leader, self.nodes[node].boots)
+        let before = self.oracle.changes[node].replace((leader, process.boot, seqs.clone()));
+        if let Some((before_leader, boot, before)) = before
+            && (before_leader, boot) == (leader, self.nodes[node].boots)
         {
             for ((before, after), (_, tag)) in before.into_iter().zip(seqs).zip(names.iter()) {
                 self.check(invariants::changes_go_forward(&tag.path, before, after));

@@ -162,7 +162,7 @@ pub fn in_sync_is_equal(equal: bool, what: impl FnOnce() -> String) -> Result<()
     holds("SYNC-1", equal, what)
 }
 
-/// `SYNC-2` while a node stays in sync with one leader, no tag goes back to an older change.
+/// `SYNC-2` while a node leads, or stays in sync with one leader, no tag goes back to an older change.
 pub fn changes_go_forward(tag: &str, before: Seq, after: Seq) -> Result<(), Violation> {
     holds("SYNC-2", after >= before, || format!("{tag} went from change {before} back to {after}"))
 }
