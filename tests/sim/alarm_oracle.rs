@@ -34,6 +34,8 @@ pub struct AlarmOracle {
     said: BTreeMap<(Epoch, EventId), BTreeSet<EntryKind>>,
     /// Of each alarm where it was raised, and where it cleared.
     turns: BTreeMap<AlarmKey, BTreeMap<(Epoch, u64), bool>>,
+    /// Of each alarm whether it was raised or cleared last, in whichever log.
+    last_turn: BTreeMap<AlarmKey, bool>,
     /// Operations that were asked for, and the occurrence that each concerns.
     asked: BTreeMap<Arc<str>, Option<EventId>>,
     /// Operations that were answered as replicated.
@@ -224,8 +226,10 @@ impl World {
         if !matches!(entry.kind, EntryKind::Raised | EntryKind::Cleared) {
             return Ok(());
         }
-        let turns = self.alarm_oracle.turns.entry(entry.alarm_key()).or_default();
         let raised = entry.kind == EntryKind::Raised;
+        // By the clock of this world: one that ran through a cut writes on under its earlier epoch.
+        let cleared = self.alarm_oracle.last_turn.insert(entry.alarm_key(), raised) == Some(false);
+        let turns = self.alarm_oracle.turns.entry(entry.alarm_key()).or_default();
         let before = turns.range(..(entry.origin, entry.position)).next_back();
         let before = before.map(|((origin, position), raised)| (*origin, *position, *raised));
         turns.insert((entry.origin, entry.position), raised);
@@ -236,7 +240,7 @@ impl World {
             .map_or(0, |process| process.alarms.included().get(&origin).copied().unwrap_or(0));
         // While both ran each has its own occurrences.
         let counts = origin == entry.origin || !self.pair.dual_ever && included >= position;
-        let again = counts && raised && was_raised;
+        let again = counts && raised && was_raised && !cleared;
         invariants::raised_once(&format!("{}/{}", entry.path, entry.name), !again, || {
             format!("entry {position} of {origin}, then entry {} of {}", entry.position, entry.origin)
         })
