@@ -281,7 +281,7 @@ fn alarms() -> Vec<Vec<u8>> {
         AlarmFrame::NothingMissing { sync },
         AlarmFrame::Items { sync, first: 1, items },
         AlarmFrame::Confirm { sync, applied: 3, stored: Some(2) },
-        AlarmFrame::Digest { sync, list: 4, digest: 5 },
+        AlarmFrame::Digest { sync, list: 4, digest: 5, held: vec![(EPOCH, 13)] },
         AlarmFrame::Compared { sync, equal: true },
     ];
     messages.iter().map(|message| alarm_replication::encode(message).unwrap()).collect()

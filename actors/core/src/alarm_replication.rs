@@ -513,7 +513,9 @@ impl AlarmReplication {
             AlarmFrame::Shelves { sync, shelves } => self.shelves_came(sync, shelves),
             AlarmFrame::Whole { sync } => self.whole(table, sync, now),
             AlarmFrame::Items { sync, first, items } => self.items_came(table, sync, first, items, now),
-            AlarmFrame::Digest { sync, list, digest } => self.compare(table, sync, list, digest, now.mono),
+            AlarmFrame::Digest { sync, list, digest, held } => {
+                self.compare(table, sync, (list, digest), &held, now.mono);
+            }
         }
     }
 

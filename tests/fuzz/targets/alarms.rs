@@ -511,7 +511,7 @@ impl Stage {
             _ if more => AlarmFrame::Compared { sync, equal: script.flag() },
             _ => {
                 let list = self.nodes[0].table.list().hash();
-                AlarmFrame::Digest { sync, list, digest: script.number() }
+                AlarmFrame::Digest { sync, list, digest: script.number(), held: self.positions(script) }
             }
         }
     }

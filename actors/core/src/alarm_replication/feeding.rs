@@ -248,7 +248,10 @@ impl AlarmReplication {
         if feeding.digest_wanted && feeding.items.is_empty() {
             feeding.digest_wanted = false;
             feeding.verify_at = now.mono.plus(self.settings.verify_every_ms);
-            self.send_frame(&AlarmFrame::Digest { sync, list: table.list().hash(), digest: table.digest() });
+            let newest = self.held.iter().rev().take(POSITIONS_PER_FRAME);
+            let held = newest.map(|(origin, last)| (*origin, *last)).collect();
+            let (list, digest) = (table.list().hash(), table.digest());
+            self.send_frame(&AlarmFrame::Digest { sync, list, digest, held });
         }
     }
 

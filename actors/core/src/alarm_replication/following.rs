@@ -351,8 +351,17 @@ impl AlarmReplication {
         }
     }
 
-    pub(super) fn compare(&mut self, table: &AlarmTable, sync: u64, list: u64, digest: u64, now: Millis) {
+    pub(super) fn compare(
+        &mut self,
+        table: &AlarmTable,
+        sync: u64,
+        (list, digest): (u64, u64),
+        held: &[(Epoch, u64)],
+        now: Millis,
+    ) {
         let comparable = list == table.list().hash();
+        // It asks anew for what it should have been given.
+        let lacks = held.iter().any(|(origin, last)| self.held.get(origin).is_none_or(|held| held < last));
         let Some(following) = self.followed(sync).filter(|following| following.stage != Stage::Requested) else {
             return;
         };
@@ -360,7 +369,7 @@ impl AlarmReplication {
             return;
         }
         // With other alarms on the two nodes the states that both have cannot be told from the digests.
-        following.equal = !comparable || following.keeps_own || digest == table.digest();
+        following.equal = !lacks && (!comparable || following.keeps_own || digest == table.digest());
         if following.equal {
             return self.tell_equal();
         }

@@ -115,7 +115,7 @@ pub enum AlarmFrame {
         /// On disk; none: its journal still lacks something of the leader's.
         stored: Option<u64>,
     },
-    /// Leader: what the follower's table must be after the items so far.
+    /// Leader: what the follower's table must be after the items so far, and what its journal must hold.
     Digest {
         /// Of the request.
         sync: u64,
@@ -123,6 +123,9 @@ pub enum AlarmFrame {
         list: u64,
         /// Of its table.
         digest: u64,
+        /// The last position of its newest logs; at most [`POSITIONS_PER_FRAME`].
+        #[serde(default)]
+        held: Vec<(Epoch, u64)>,
     },
     /// Follower: what came of the comparison.
     Compared {
@@ -164,6 +167,7 @@ fn validate(frame: &AlarmFrame) -> Result<(), WireError> {
         AlarmFrame::Follow { held, .. } | AlarmFrame::Held { held, .. } => {
             at_most("positions of logs", held.len(), POSITIONS_PER_FRAME)
         }
+        AlarmFrame::Digest { held, .. } => at_most("positions of logs", held.len(), POSITIONS_PER_FRAME),
         AlarmFrame::Included { included, .. } => at_most("positions of logs", included.len(), POSITIONS_PER_FRAME),
         AlarmFrame::States { states, .. } => {
             at_most("states of alarms", states.len(), ITEMS_PER_FRAME)?;
@@ -190,7 +194,6 @@ fn validate(frame: &AlarmFrame) -> Result<(), WireError> {
         | AlarmFrame::EntriesTaken { .. }
         | AlarmFrame::NothingMissing { .. }
         | AlarmFrame::Confirm { .. }
-        | AlarmFrame::Digest { .. }
         | AlarmFrame::Compared { .. } => Ok(()),
     }
 }

@@ -139,9 +139,9 @@ fn frame() -> impl Strategy<Value = AlarmFrame> {
             applied,
             stored: Some(stored)
         }),
-        (sync(), any::<bool>(), number()).prop_map(|(sync, same, digest)| {
+        (sync(), any::<bool>(), number(), positions()).prop_map(|(sync, same, digest, held)| {
             let list = if same { lists(false)[0].hash() } else { 0 };
-            AlarmFrame::Digest { sync, list, digest }
+            AlarmFrame::Digest { sync, list, digest, held }
         }),
         (sync(), any::<bool>()).prop_map(|(sync, equal)| AlarmFrame::Compared { sync, equal }),
     ]

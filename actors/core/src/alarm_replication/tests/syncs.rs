@@ -107,7 +107,7 @@ fn a_standby_that_knows_less_takes_no_states_away() {
         node.frame(&AlarmFrame::NothingMissing { sync });
         while node.hear(AlarmInput::Stored(Ok(()))).iter().any(|effect| matches!(effect, AlarmEffect::Store(_))) {}
         let list = node.table.list().hash();
-        let told = frames(&node.frame(&AlarmFrame::Digest { sync, list, digest: 1 }));
+        let told = frames(&node.frame(&AlarmFrame::Digest { sync, list, digest: 1, held: Vec::new() }));
         assert_eq!(node.table.live().count(), usize::from(!running), "the word of one that runs counts");
         assert!(node.table.live().all(|(_, occurrence)| occurrence.acked));
         assert_eq!(told, [AlarmFrame::Compared { sync, equal: !running }]);
@@ -125,4 +125,28 @@ fn a_leader_without_a_follower_in_sync_is_not_ready_for_a_switch() {
     assert!(!node.machine.facts().lagging);
     node.hear(AlarmInput::LaneDown);
     assert!(node.machine.facts().lagging, "whatever the follower has not got it cannot get");
+}
+
+/// Whatever lost it: "in sync" speaks of the journal too.
+#[test]
+fn a_follower_whose_journal_lacks_what_the_leaders_holds_is_not_in_sync_and_asks_anew() {
+    let mut node = Stage::new(holding(1, 5));
+    node.follow(1);
+    let sync = 1;
+    node.frame(&held(sync, 1, 5));
+    node.frame(&AlarmFrame::Whole { sync });
+    node.frame(&AlarmFrame::NothingMissing { sync });
+    while node.hear(AlarmInput::Stored(Ok(()))).iter().any(|effect| matches!(effect, AlarmEffect::Store(_))) {}
+    let (list, digest) = (node.table.list().hash(), node.table.digest());
+    let digest = |last| AlarmFrame::Digest { sync, list, digest, held: vec![(epoch(1), last)] };
+    assert_eq!(frames(&node.frame(&digest(5))), [AlarmFrame::Compared { sync, equal: true }]);
+    assert!(node.machine.facts().in_sync);
+    assert_eq!(frames(&node.frame(&digest(6))), [AlarmFrame::Compared { sync, equal: false }]);
+    assert!(!node.machine.facts().in_sync);
+    node.now += 10_000;
+    let asked = frames(&node.hear(AlarmInput::Tick));
+    assert!(
+        matches!(&asked[..], [AlarmFrame::Follow { sync: 2, held, .. }] if held[..] == [(epoch(1), 5)]),
+        "{asked:?}"
+    );
 }
