@@ -253,7 +253,8 @@ impl Arbiter {
                 self.state = State::Running(Running::default());
                 self.effects.push(Effect::Resume);
             } else {
-                self.state = State::Faulted;
+                // It may have offered Running before: from now on its data follows whoever took that.
+                self.stand_by(reason.clone());
             }
             // What failed is owed and written later: by then this lineage must be the last word.
             self.store(self.lineage.clone());

@@ -160,6 +160,25 @@ fn a_takeover_that_cannot_store_its_epoch_is_a_fault() {
 }
 
 #[test]
+fn a_node_that_offered_running_and_cannot_run_alone_follows_the_one_that_took_it() {
+    let mut pair = Pair::running_with(RecoveryMode::Manual, true);
+    pair.slow_messages = true;
+    pair.input(Master, Input::Disk(Some("disk full".into())));
+    pair.node(Master).disk = Disk::Fails;
+    pair.node(Master).arbiter.reserved = 0;
+    pair.cut();
+    pair.pass(FAILOVER);
+    pair.shows(Backup, Status::Running, Status::Faulted);
+    pair.shows(Master, Status::Faulted, Status::Faulted);
+    pair.slow_messages = false;
+    pair.node(Master).disk = Disk::Works;
+    pair.connect();
+    pair.input(Master, Input::Disk(None));
+    pair.shows(Master, Status::Standby, Status::Running);
+    assert!(pair.view(Backup).failover_ready);
+}
+
+#[test]
 fn a_faulted_node_that_stops_says_goodbye() {
     let mut pair = Pair::running();
     pair.input(Master, fault());

@@ -53,6 +53,8 @@ pub struct Node {
     pub up: bool,
     /// It takes writes and drives sources.
     pub works: bool,
+    /// What it has numbered is its own: it follows nobody before it is told to stand by.
+    leads: bool,
     pub facts: TagFacts,
     pub disk: Disk,
     pub stored: Restored,
@@ -108,6 +110,7 @@ impl Node {
             arbiter: arbiter(who, RecoveryMode::Automatic, true, Restored::default()),
             up: false,
             works: false,
+            leads: false,
             facts: TagFacts::default(),
             disk: Disk::Works,
             stored: Restored::default(),

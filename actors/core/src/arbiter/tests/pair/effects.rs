@@ -1,7 +1,7 @@
 //! Carries out what the arbiters want done, and brings the messages of each to the other.
 
 use super::{Backup, Disk, Master, Pair, Who};
-use crate::arbiter::{Effect, Input, Restored, TagFacts};
+use crate::arbiter::{Effect, Input, Restored, State, TagFacts};
 use crate::protocol::Control;
 use crate::types::SyncPhase;
 
@@ -84,6 +84,9 @@ impl Pair {
             self.node(who).effects.push(effect.clone());
             self.carry_out(who, effect);
         }
+        let node = self.node(who);
+        let gave_up = matches!(node.arbiter.state, State::Standby | State::Faulted);
+        assert!(!(gave_up && node.leads), "{who:?} leads no more and its data was not told: it can follow nobody");
     }
 
     fn carry_out(&mut self, who: Who, effect: Effect) {
@@ -104,7 +107,7 @@ impl Pair {
             }
             Effect::Lead(lineage) => {
                 assert!(self.epochs.insert(lineage.epoch()), "{} was taken before", lineage.epoch());
-                node.works = true;
+                (node.works, node.leads) = (true, true);
                 node.unfollow();
                 let facts = node.facts;
                 self.todo.push_back((who, Input::Tags(facts)));
@@ -116,7 +119,7 @@ impl Pair {
                 }
             }
             Effect::Resume => node.works = true,
-            Effect::StandBy => node.works = false,
+            Effect::StandBy => (node.works, node.leads) = (false, false),
             Effect::Follow(leader) => {
                 node.unfollow();
                 node.following = Some(leader);
