@@ -220,6 +220,7 @@ impl World {
             reports().any(|report| report.tags.iter().any(survived))
         };
         if self.leads(node) {
+            self.written_over_at_once(&now, effects);
             for key in 0..4 {
                 let (before, after) = (self.oracle.seen[node][key], now[key]);
                 if before != after
@@ -243,6 +244,21 @@ impl World {
         }
         self.check_changes(node);
         self.tags_did(node, effects);
+    }
+
+    /// Many writes that waited are carried out in one step. Of a retained tag each may be what the disk has after a crash.
+    fn written_over_at_once(&mut self, now: &[i64; 4], effects: &[TagEffect]) {
+        let stored =
+            effects.iter().filter_map(|e| if let TagEffect::Persist { items, .. } = e { Some(items) } else { None });
+        for (path, sample, _) in stored.flatten() {
+            let (Some(key), Value::Int64(value)) = (KEYS.iter().position(|key| **key == **path), &sample.value) else {
+                continue;
+            };
+            if *value != now[key] && !self.oracle.places[key].contains_key(value) {
+                self.oracle.next_place += 1;
+                self.oracle.places[key].insert(*value, self.oracle.next_place);
+            }
+        }
     }
 
     fn carried_out(&mut self, key: usize, before: i64, after: i64) {
