@@ -641,9 +641,9 @@ impl World {
 
     /// What the page shows is so.
     fn watch_readiness(&mut self, exchange: u64) {
-        let leader = match (self.pair.leads_since[0], self.pair.leads_since[1]) {
-            (Some(_), None) => 0,
-            (None, Some(_)) => 1,
+        let (leader, began) = match (self.pair.leads_since[0], self.pair.leads_since[1]) {
+            (Some(began), None) => (0, began),
+            (None, Some(began)) => (1, began),
             _ => {
                 self.pair.unsynced_since = None;
                 return;
@@ -667,8 +667,12 @@ impl World {
             let has = held[key] == there || self.place_of(key, held[key]) >= self.place_of(key, value);
             if has || at != leader || !self.known_to_both(key) {
                 self.pair.answered[key] = None;
-            } else if self.now - when > exchange && self.shows_ready(leader) {
-                self.check(invariants::ready_has_what_was_answered(KEYS[key], self.now - when, exchange));
+            } else if let lacks_for = self.now - when.max(began)
+                && lacks_for > exchange
+                && self.shows_ready(leader)
+            {
+                // What it answered in an earlier tenure, and kept while the other one led, it has just taken up again.
+                self.check(invariants::ready_has_what_was_answered(KEYS[key], lacks_for, exchange));
             }
         }
     }
