@@ -311,7 +311,10 @@ impl AlarmReplication {
     }
 
     fn lead(&mut self, table: &mut AlarmTable, tags: &TagTable, lineage: &Lineage, now: Now) {
-        let origin = lineage.epoch();
+        let mut origin = lineage.epoch();
+        if mutant::on(Mutant::EntriesOfTheNextEpoch) {
+            origin.counter += 2;
+        }
         self.between_leaders = false;
         self.leader = None;
         self.end_sync();

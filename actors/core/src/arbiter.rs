@@ -297,7 +297,9 @@ impl Arbiter {
     fn take(&mut self, tenure: Tenure, reason: impl Into<String>, fork_at: Seq, offer: Option<Offered>) {
         let seen = if mutant::on(Mutant::EpochAboveOwnOnly) { self.epoch().counter } else { self.max_counter };
         let again = mutant::on(Mutant::EpochNotRaised) && self.epoch().node == self.settings.node;
-        let epoch = Epoch { counter: if again { seen } else { seen + 1 }, node: self.settings.node };
+        let other = mutant::on(Mutant::EpochOfTheOther) && self.epoch() != Epoch::NONE;
+        let node = if other { self.epoch().node } else { self.settings.node };
+        let epoch = Epoch { counter: if again { seen } else { seen + 1 }, node };
         self.max_counter = epoch.counter;
         let fork = Fork { epoch, at: fork_at };
         let forgets = mutant::on(Mutant::ForksForgotten);

@@ -27,6 +27,8 @@ mutants! {
     ReservedBeforeStored,
     /// A new epoch is one above the node's own, not above all that it has seen.
     EpochAboveOwnOnly,
+    /// An epoch belongs to whoever ran last.
+    EpochOfTheOther,
     /// A node that led last goes on under the same epoch when it is promoted anew.
     EpochNotRaised,
     /// A silent peer is taken over at once, without the failover time.
@@ -48,6 +50,8 @@ mutants! {
     // Two Running nodes.
     /// Of two Running nodes the loser stays, too.
     LoserStays,
+    /// Two Running nodes that meet go on, both of them.
+    BothStay,
     /// Of two with equal epochs the Master stays, also with manual recovery.
     EqualEpochsToMaster,
     /// The winner goes on under its old epoch.
@@ -63,6 +67,8 @@ mutants! {
     AbortDoesNotResume,
     /// The old node runs again at the switch time-out, unconfirmed.
     AbortUnconfirmed,
+    /// A Switch is answered as done when Running is offered.
+    SwitchAnsweredEarly,
     /// The Standby confirms the abort and takes the offer all the same.
     AbortedOfferTaken,
     /// The old node goes on leading after it heard that the other one took Running.
@@ -82,6 +88,14 @@ mutants! {
     TagSyncOneChunkEarly,
     /// When two nodes in sync compare their tables, one says something else than it holds.
     ComparedWrong,
+    /// A follower in sync stamps what it gets with a time of its own.
+    FollowerStamps,
+    /// Now and then a change gets a number that was used before.
+    NumbersGoBack,
+    /// A value is rounded as it is written.
+    ValueRounded,
+    /// The Standby refuses writes instead of forwarding them.
+    StandbyRefuses,
     /// Operation ids are forgotten at a takeover.
     OperationsForgotten,
     /// Operation ids are not given to the follower.
@@ -139,10 +153,22 @@ mutants! {
     StandbyJudges,
     /// An alarm that is active is raised again at a takeover.
     RaisedAtTakeover,
+    /// Entries are written into the log of a tenure to come.
+    EntriesOfTheNextEpoch,
     /// States are not stored with their entries.
     StatesNotStored,
     /// Shelvings are not given to a follower.
     ShelvesNotSent,
+    /// The Standby does what operators ask for by itself.
+    StandbyOperates,
+    /// An active alarm is raised again by each value beyond its limit.
+    RaisedTwice,
+    /// That an alarm cleared is written twice.
+    ClearedTwice,
+    /// Not every change of an alarm is given to the follower.
+    AlarmNotSent,
+    /// A comment is written twice.
+    CommentedTwice,
     /// A second acknowledgement under another id is written, too.
     AcknowledgedTwice,
     /// An acknowledgement of an occurrence that is over goes to the present one.

@@ -94,6 +94,7 @@ impl AlarmReplication {
             }
             Role::Leading => self.perform(table, origin, &request, now),
             Role::Quiesced => self.wait(origin, request, now.mono),
+            Role::Standby if mutant::on(Mutant::StandbyOperates) => self.perform(table, origin, &request, now),
             Role::Standby => match origin {
                 Origin::Here(ticket) if self.peer_leads() => self.forward(ticket, request, now.mono),
                 Origin::Here(_) if self.linked && self.between_leaders => self.wait(origin, request, now.mono),

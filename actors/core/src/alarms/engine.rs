@@ -237,6 +237,9 @@ impl AlarmEngine {
             state.pending.as_ref().is_some_and(|pending| cause.trust == Trust::Firm || cause.since > pending.since);
         let waits = state.pending.is_some();
         match (active, verdict) {
+            (true, Verdict::Beyond) if mutant::on(Mutant::RaisedTwice) => {
+                desk.raise(id, def, cause.since, Some(cause.value.clone()));
+            }
             (false, Verdict::Beyond) if !waits => self.begin_to(desk, id, def, PendingKind::Raise, cause),
             (true, Verdict::Behind) if !waits && cause.trust == Trust::Firm => {
                 self.begin_to(desk, id, def, PendingKind::Clear, cause);

@@ -101,6 +101,9 @@ fn comment_on(desk: &mut Desk<'_>, event: EventId, said: Said) -> Result<(), Ala
     if said.comment.trim().is_empty() {
         return Err(AlarmResult::BadCommentMissing);
     }
+    if mutant::on(Mutant::CommentedTwice) {
+        desk.comment(id, said.clone());
+    }
     desk.comment(id, said);
     Ok(())
 }

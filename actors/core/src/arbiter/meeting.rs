@@ -121,7 +121,7 @@ impl Arbiter {
         let (fenced, awaiting) = (running.fenced_until.is_some(), running.awaiting_loser);
         // A peer whose status is not known may be one that runs and was stopped.
         let quiet = matches!(peer.status, Status::Standby | Status::Faulted) && peer.switching == 0;
-        if peer.status == Status::Running && peer.switching == 0 {
+        if peer.status == Status::Running && peer.switching == 0 && !mutant::on(Mutant::BothStay) {
             if fenced {
                 // It does nothing already. Showing itself Running now could make the peer stand by, too.
                 return self.stand_by("it was stopped, and the peer took over");

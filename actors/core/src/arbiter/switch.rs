@@ -294,6 +294,9 @@ impl Arbiter {
                 ceding.phase = Phase::Offered;
                 ceding.until = until;
                 self.effects.push(Effect::Send(Control::Offer { switch, epoch, last, tenure, cause, user }));
+                if mutant::on(Mutant::SwitchAnsweredEarly) {
+                    self.end_switch(Ok(()));
+                }
             }
             Kind::Demotion(reason) => {
                 let reason = reason.clone();

@@ -311,7 +311,10 @@ impl Replicator {
                 current = header.sync == following.sync && following.stage != Stage::Requested;
                 (last, watermark) = (header.last.min(MAX_SEQ), header.watermark);
             }
-            BatchItem::Update(id, seq, sample) if current => {
+            BatchItem::Update(id, seq, mut sample) if current => {
+                if mutant::on(Mutant::FollowerStamps) && following.stage == Stage::InSync {
+                    sample.time.0 += 1;
+                }
                 beyond |= seq > last;
                 below = below.max(id.saturating_add(1));
                 if !beyond

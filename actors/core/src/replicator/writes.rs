@@ -10,7 +10,7 @@ use crate::operations::{Found, Record, request_hash};
 use crate::protocol::{Control, Forward, ItemResult, WriteItem, WriteOutcome, WriteRefusal};
 use crate::tags::{TagTable, convert};
 use crate::types::{Millis, Seq};
-use crate::value::Sample;
+use crate::value::{Sample, Value};
 
 /// So many writes wait for the end of a switch; a further one is refused.
 const MAX_WAITING: usize = 4096;
@@ -116,6 +116,9 @@ impl Replicator {
             Role::Leading => self.perform(table, origin, order, now),
             Role::Quiesced if mutant::on(Mutant::WritesWhileQuiesced) => self.perform(table, origin, order, now),
             Role::Quiesced => self.wait(origin, order, now.mono),
+            Role::Standby if mutant::on(Mutant::StandbyRefuses) => {
+                self.refuse(origin, WriteRefusal::NotRunning("it stands by".into()));
+            }
             Role::Standby => match origin {
                 Origin::Here(_) if self.must_be_told_first(&order, now.mono) => self.wait(origin, order, now.mono),
                 Origin::Here(ticket) if self.peer_leads() => self.forward(ticket, order, now.mono),
@@ -239,6 +242,10 @@ impl Replicator {
             return Err(ItemResult::BadNotWritable);
         }
         let value = convert(item.value, tag.value_type)?;
+        let value = match value {
+            Value::Int64(exact) if mutant::on(Mutant::ValueRounded) => Value::Int64(exact | 1),
+            value => value,
+        };
         let seq = table.write(id, value, item.quality, item.time.unwrap_or(now.wall));
         self.updates_total += 1;
         self.note(table, id);

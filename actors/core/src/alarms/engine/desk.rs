@@ -7,6 +7,7 @@ use crate::alarms::{
     AckMode, AlarmChange, AlarmDef, AlarmEntry, AlarmId, AlarmState, AlarmTable, EntryKind, EventId, MAX_COMMENT_BYTES,
     Occurrence, Pen, Pending, Shelf,
 };
+use crate::mutant::{self, Mutant};
 use crate::protocol::OperationId;
 use crate::replicator::Now;
 use crate::types::{NodeId, UnixMillis};
@@ -21,6 +22,7 @@ pub(in crate::alarms) struct Desk<'a> {
 }
 
 /// What somebody said.
+#[derive(Clone)]
 pub(in crate::alarms) struct Said {
     pub(in crate::alarms) node: NodeId,
     pub(in crate::alarms) operator: Arc<str>,
@@ -146,6 +148,13 @@ impl Desk<'_> {
         };
         if done {
             self.pen.advance();
+            if mutant::on(Mutant::ClearedTwice) && entry.kind == EntryKind::Cleared {
+                let again = AlarmEntry { position: self.pen.next, ..entry.clone() };
+                self.pen.advance();
+                self.out.push(AlarmChange::Entry(Arc::new(entry)));
+                self.out.push(AlarmChange::Entry(Arc::new(again)));
+                return done;
+            }
             self.out.push(AlarmChange::Entry(Arc::new(entry)));
         }
         done
