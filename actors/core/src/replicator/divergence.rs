@@ -59,6 +59,11 @@ impl Held {
         *self = Self { sync, fork, united: std::mem::take(&mut self.united), ..Self::default() };
     }
 
+    /// They come again, or whoever gave them runs and has united them itself.
+    pub(super) fn forget(&mut self) {
+        self.begin(0, 0);
+    }
+
     /// As many as a node keeps of its own.
     fn take_operations(&mut self, operations: Vec<DoneOperation>, now: Millis) {
         for operation in operations {
@@ -182,7 +187,7 @@ impl Replicator {
     /// A sync begins: what came of an earlier one and is not complete comes again.
     pub(super) fn forget_half_of_divergent(&mut self) {
         if !self.held_divergent.complete {
-            self.held_divergent.begin(0, 0);
+            self.held_divergent.forget();
         }
     }
 

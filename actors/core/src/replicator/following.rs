@@ -385,6 +385,10 @@ impl Replicator {
         if equal {
             following.stage = Stage::InSync;
             self.mismatches = 0;
+            if self.leader.as_ref().is_some_and(|leader| leader.running) {
+                // What the leader once handed over came back with the rest.
+                self.held_divergent.forget();
+            }
         } else {
             following.stage = Stage::Filling;
             self.mismatches += 1;

@@ -283,6 +283,25 @@ fn a_leader_in_the_middle_of_a_switch_takes_them_when_it_goes_on() {
 }
 
 #[test]
+fn what_its_next_leader_united_itself_a_node_does_not_unite_once_more_when_it_leads() {
+    let mut pair = apart();
+    at(&mut pair, A, "a", 10, 60_000);
+    pair.input(B, TagInput::Quiesce);
+    meet(&mut pair);
+    pair.settle();
+    pair.input(B, TagInput::StandBy);
+    pair.lead(A);
+    pair.follow(B);
+    pair.settle();
+    pair.assert_in_sync(B);
+    // The wall clock was set back: newer by the order of the pair, older by its source time.
+    at(&mut pair, A, "a", 11, 50_000);
+    pair.settle();
+    pair.switch(A);
+    assert_eq!(pair.nodes[B].int("a"), 11);
+}
+
+#[test]
 fn a_follower_that_leads_before_its_leader_took_them_unites_them_itself() {
     let mut pair = apart();
     at(&mut pair, A, "a", 10, 60_000);
