@@ -69,8 +69,8 @@ impl Arbiter {
             fingerprint_of_report(report, into);
         }
         offer.as_ref().map(Offered::fingerprint).hash(into);
-        let Recovery { just_started, asked, next_try, refusals, suspended } = recovery;
-        (just_started, asked, next_try.map(left), refusals, suspended.is_some()).hash(into);
+        let Recovery { just_started, asked, next_try, begun, failures, suspended } = recovery;
+        (just_started, asked, next_try.map(left), begun, failures, suspended.is_some()).hash(into);
         guard.left_ms(now).hash(into);
         for order in orders {
             (order.request(), left(order.deadline)).hash(into);

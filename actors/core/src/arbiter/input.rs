@@ -183,6 +183,9 @@ impl Arbiter {
         if let State::Taking(taking) = &mut self.state {
             taking.outranked |= outranks(taking.lineage.epoch());
         }
+        if report.switching != 0 {
+            self.recovery.begins();
+        }
         self.guard.heard(&report.recoveries_ms, now);
         self.hear_hold(report.hold, now);
     }

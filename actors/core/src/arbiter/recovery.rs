@@ -9,8 +9,8 @@ use crate::types::{Millis, Mode, NodeId, RecoveryMode, Status};
 pub const GUARD_RECOVERIES: usize = 3;
 /// See [`GUARD_RECOVERIES`].
 pub const GUARD_PERIOD_MS: u64 = 10 * 60 * 1000;
-/// A refused or failed request is repeated after this time, which doubles each time up to the second one: an attempt
-/// stops the plant's writes for a moment.
+/// A request that was refused is repeated after this time. One that failed stopped the plant's writes for a moment: the
+/// time doubles with each of these, up to the second one.
 const RETRY_MS: u64 = 1000;
 const RETRY_AT_MOST_MS: u64 = 60_000;
 /// Marks a request of recovery: people's orders have numbers without it.
@@ -23,7 +23,9 @@ pub(super) struct Recovery {
     pub just_started: bool,
     pub asked: Option<u64>,
     pub next_try: Option<Millis>,
-    pub refusals: u32,
+    /// The Backup began to hand over.
+    pub begun: bool,
+    pub failures: u32,
     /// Why it acts as Manual.
     pub suspended: Option<String>,
 }
@@ -70,7 +72,16 @@ impl Recovery {
 
     pub(super) fn forget_request(&mut self) {
         self.asked = None;
+        self.begun = false;
         self.next_try = None;
+    }
+
+    /// The Backup stops its work for the Switch that this node asked for.
+    pub(super) fn begins(&mut self) {
+        if self.asked.is_some() && !self.begun {
+            self.begun = true;
+            self.failures += 1;
+        }
     }
 
     /// Takes the answer to a request of its own; false: the answer is somebody else's.
@@ -79,8 +90,8 @@ impl Recovery {
             return false;
         }
         self.asked = None;
-        self.next_try = Some(now.plus((RETRY_MS << self.refusals.min(10)).min(RETRY_AT_MOST_MS)));
-        self.refusals += 1;
+        let doubled = if std::mem::take(&mut self.begun) { self.failures.saturating_sub(1) } else { 0 };
+        self.next_try = Some(now.plus((RETRY_MS << doubled.min(10)).min(RETRY_AT_MOST_MS)));
         if suspend {
             self.suspended = Some(refused.to_owned());
         }

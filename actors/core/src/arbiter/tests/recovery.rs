@@ -1,7 +1,8 @@
 //! What happens when a Master that was down comes back.
 
 use super::pair::{Backup, FAILOVER, Master, Pair, WAIT};
-use crate::protocol::{Control, Tenure};
+use crate::arbiter::{Effect, Input, TagFacts};
+use crate::protocol::{Control, Report, Tenure};
 use crate::types::{RecoveryMode, Status};
 
 /// The Backup took over from a dead Master, and ten changes were made since.
@@ -178,14 +179,34 @@ fn a_refused_recovery_is_tried_again() {
     pair.shows(Master, Status::Running, Status::Standby);
 }
 
+/// What stopped nobody's writes is asked for again soon, however often: on a slow line the Standby is late now and then.
+#[test]
+fn a_recovery_that_was_refused_before_it_began_does_not_wait_longer_each_time() {
+    let mut pair = failed_over(RecoveryMode::Automatic);
+    let late = TagFacts { lagging: true, ..pair.node(Backup).facts };
+    pair.input(Backup, Input::Tags(late));
+    pair.restart(Master);
+    pair.connect();
+    // What it heard last is that it is in sync; meanwhile the Backup knows better.
+    let now = pair.now;
+    let report = Report { in_sync: true, ..pair.node(Backup).arbiter.report(now) };
+    pair.input(Master, Input::Message(Control::Report(Box::new(report))));
+    pair.pass(10_000);
+    let requests = |e: &&Effect| matches!(e, Effect::Send(Control::SwitchRequest(_)));
+    assert!(pair.node(Master).effects.iter().filter(requests).count() > 5);
+    pair.input(Backup, Input::Tags(TagFacts { lagging: false, ..late }));
+    pair.pass(1100);
+    pair.shows(Master, Status::Running, Status::Standby);
+}
+
 #[test]
 fn a_master_with_a_fault_does_not_recover() {
     let mut pair = failed_over(RecoveryMode::Automatic);
     pair.restart(Master);
-    pair.input(Master, crate::arbiter::Input::Disk(Some("disk full".into())));
+    pair.input(Master, Input::Disk(Some("disk full".into())));
     pair.connect();
     pair.pass(WAIT);
     pair.shows(Master, Status::Standby, Status::Running);
-    pair.input(Master, crate::arbiter::Input::Disk(None));
+    pair.input(Master, Input::Disk(None));
     pair.shows(Master, Status::Running, Status::Standby);
 }
