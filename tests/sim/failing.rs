@@ -5,7 +5,7 @@ use hotpair_core::replicator::TagInput;
 
 use crate::fault::{Actor, Fault, Returns};
 use crate::link::LinkMail;
-use crate::node::Mail;
+use crate::node::{Mail, Torn};
 use crate::world::{Event, World};
 
 impl World {
@@ -54,12 +54,10 @@ impl World {
                 self.mail(node, Mail::Arbiter(Input::Fault(Some("an actor keeps failing".into()))));
                 self.after(lasts, Event::ClearFault(node));
             }
-            Fault::ActorKilled { node, actor, loses, lasts } => {
-                let Some(process) = &mut self.nodes[node].process else { return };
-                if loses {
-                    process.dies_over_next[actor as usize] = Some(lasts);
-                } else {
-                    self.actor_dies(node, actor as usize, lasts);
+            Fault::ActorKilled { node, actor, lasts } => self.actor_dies(node, actor as usize, lasts),
+            Fault::TornBy { node, actor, lasts, written } => {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.torn_by_next[actor as usize] = Some(Torn { lasts, written });
                 }
             }
             Fault::WallJump { node, by_ms } => self.nodes[node].wall_offset_ms += by_ms,
@@ -216,15 +214,9 @@ impl World {
 
 /// Actors that panic, and what their supervision makes of it: the mailbox stays, timers are lost.
 impl World {
-    /// An actor panics over what it reads.
-    pub fn dies_over(&mut self, node: usize, mail: &Mail, lasts: u64) {
-        match mail {
-            Mail::Write(order) => drop(self.load.writes.remove(&order.ticket)),
-            Mail::Operate(ticket, _) => drop(self.load.operators.waiting.remove(ticket)),
-            Mail::Arbiter(Input::Switch(order)) => drop(self.load.orders.remove(&order.request)),
-            _ => {}
-        }
-        self.actor_dies(node, mail.place(), lasts);
+    /// An actor panics in the middle of a step.
+    pub fn is_torn(&mut self, node: usize, torn: Torn) {
+        self.goes_down(node, torn.lasts, torn.written, Returns::AsItWas, true);
     }
 
     fn actor_dies(&mut self, node: usize, place: usize, lasts: u64) {

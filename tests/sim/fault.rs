@@ -94,12 +94,18 @@ pub enum Fault {
         node: usize,
         ppm: i64,
     },
-    /// An actor panics while it handles what it reads next, or (not `loses`) something that concerns nobody else.
+    /// An actor panics over something that concerns nobody else.
     ActorKilled {
         node: usize,
         actor: Actor,
-        loses: bool,
         lasts: u64,
+    },
+    /// An actor panics in the middle of a step of its machine, whose state is torn: the node ends itself.
+    TornBy {
+        node: usize,
+        actor: Actor,
+        lasts: u64,
+        written: u64,
     },
     Switch {
         node: usize,
@@ -135,6 +141,8 @@ pub enum Actor {
     Heartbeat,
 }
 
+const WITH_A_MACHINE: [Actor; 4] =
+    [Actor::StateArbiter, Actor::TagReplicator, Actor::AlarmReplicator, Actor::Heartbeat];
 const ACTORS: [Actor; 5] =
     [Actor::StateArbiter, Actor::TagReplicator, Actor::AlarmReplicator, Actor::PeerLink, Actor::Heartbeat];
 
@@ -218,14 +226,18 @@ pub const KINDS: &[Kind] = &[
         draw: |rng| Fault::ActorKilled {
             node: node(rng),
             actor: rng.pick(&ACTORS),
-            loses: false,
             lasts: rng.pick(&[1_000, 2_000, 8_000]),
         },
     },
     Kind {
-        open: true,
-        name: "actor killed over a message",
-        draw: |rng| Fault::ActorKilled { node: node(rng), actor: rng.pick(&ACTORS), loses: true, lasts: 2_000 },
+        open: false,
+        name: "actor torn by a message",
+        draw: |rng| Fault::TornBy {
+            node: node(rng),
+            actor: rng.pick(&WITH_A_MACHINE),
+            lasts: lasts(rng),
+            written: written(rng),
+        },
     },
     Kind { open: false, name: "switch", draw: |rng| Fault::Switch { node: node(rng) } },
     Kind { open: false, name: "switch at both", draw: |_| Fault::SwitchAtBoth },
@@ -278,6 +290,7 @@ impl Fault {
             | Self::DiskFull { lasts, .. }
             | Self::DiskSlow { lasts, .. }
             | Self::JournalFails { lasts, .. }
+            | Self::TornBy { lasts, .. }
             | Self::Faulted { lasts, .. } => vec![lasts],
             Self::PowerCut { lasts, .. } => lasts.iter_mut().collect(),
             Self::CleanStop { .. }
@@ -357,9 +370,13 @@ impl fmt::Display for Fault {
             Self::Drift { node, ppm } => {
                 write!(f, "the steady clock of {} runs too fast by {ppm} millionths from now on", name(node))
             }
-            Self::ActorKilled { node, actor, loses, lasts } => {
-                let over = if *loses { " over the next message that it reads" } else { "" };
-                write!(f, "{actor:?} of {} panics{over} and works again after {}", name(node), ms(lasts))
+            Self::ActorKilled { node, actor, lasts } => {
+                write!(f, "{actor:?} of {} panics and works again after {}", name(node), ms(lasts))
+            }
+            Self::TornBy { node, actor, lasts, written } => {
+                let end = format!("the node ends, {written} % of what was on its way is written");
+                let (name, after) = (name(node), ms(lasts));
+                write!(f, "{actor:?} of {name} panics over what it reads next: {end}; it comes back after {after}")
             }
             Self::Switch { node } => write!(f, "Switch is pressed at {}", name(node)),
             Self::SwitchAtBoth => write!(f, "Switch is pressed at both nodes"),

@@ -118,7 +118,7 @@ pub struct Process {
     /// An actor that panicked reads nothing until then.
     pub dead_until: [u64; MAILBOXES],
     /// It will panic over the next message, and be dead for so long.
-    pub dies_over_next: [Option<u64>; MAILBOXES],
+    pub torn_by_next: [Option<Torn>; MAILBOXES],
     pub disk_trouble: bool,
     /// Number of the chain of pings that goes on.
     pub pings: u64,
@@ -136,6 +136,14 @@ pub struct Attempt {
 
 /// Arbiter, tags, alarms, link, heartbeat.
 pub const MAILBOXES: usize = 5;
+
+/// An actor will panic in the middle of its next step, and its node end; how long until that comes back.
+#[derive(Clone, Copy)]
+pub struct Torn {
+    pub lasts: u64,
+    /// Percent of what is on its way to the disk.
+    pub written: u64,
+}
 
 /// What lies in a mailbox.
 pub enum Mail {
@@ -342,7 +350,7 @@ impl Node {
             mailboxes: Default::default(),
             mailbox_until: [0; MAILBOXES],
             dead_until: [0; MAILBOXES],
-            dies_over_next: [None; MAILBOXES],
+            torn_by_next: [None; MAILBOXES],
             disk_trouble: false,
             pings: 0,
             timer_at: [None; 3],

@@ -9,6 +9,7 @@ pub type Step = (u64, &'static str, Fault);
 
 const PLOTS: &[fn(&mut Rng) -> Vec<Step>] = &[
     switch_in_trouble,
+    switch_that_takes_too_long,
     there_and_back,
     gone_under_a_hold,
     crashes_in_a_loop,
@@ -49,6 +50,15 @@ fn switch_in_trouble(rng: &mut Rng) -> Vec<Step> {
         _ => (after, "disk full", Fault::DiskFull { node: to, lasts }),
     });
     steps
+}
+
+/// The last changes do not arrive in time, and the offer is withdrawn.
+fn switch_that_takes_too_long(rng: &mut Rng) -> Vec<Step> {
+    let pressed_at = node(rng);
+    let stuck = ("stuck lane", Fault::Stuck { bulk: true });
+    let held_up = if rng.percent(70) { stuck } else { ("lane reset", Fault::Reset { bulk: true, late: [0, 0] }) };
+    let switch = (rng.range(100, 20_000), "switch", Fault::Switch { node: pressed_at });
+    vec![(rng.range(500_000, 1_500_000), held_up.0, held_up.1), switch]
 }
 
 /// The one that has just given Running away gets it back before its next epoch is reserved on its slow disk.

@@ -286,8 +286,8 @@ impl World {
             return self.at(dead_until, Event::Mail(node, boot, place));
         }
         let Some(mail) = process.mailboxes[place].pop_front() else { return };
-        if let Some(lasts) = process.dies_over_next[place].take() {
-            return self.dies_over(node, &mail, lasts);
+        if let Some(torn) = process.torn_by_next[place].take() {
+            return self.is_torn(node, torn);
         }
         self.read_mail(node, mail);
     }
