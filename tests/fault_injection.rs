@@ -6,7 +6,7 @@ mod pair;
 
 use std::time::{Duration, Instant};
 
-use hotpair::actors::injure::{Injure, NotInjured};
+use hotpair::actors::injure::{Injure, NotInjured, WITH_A_MACHINE};
 use hotpair::core::catalog::TagDef;
 use hotpair::core::types::Mode;
 use hotpair::core::value::{Value as TagValue, ValueType};
@@ -59,10 +59,10 @@ fn who_can_fail_is_told() {
     assert!(expected.iter().all(|part| reply.error_message().contains(part)), "{reply:?}");
     let reply = try_injure(node, "Heartbeat", "explode", None);
     assert_eq!((reply.status, reply.error_code()), (400, "bad_request".to_owned()));
-    assert!(reply.error_message().contains("known: panic, stop, hang, stuck, flood"), "{reply:?}");
+    assert!(reply.error_message().contains("known: panic, tear, stop, hang, stuck, flood"), "{reply:?}");
     let reply = try_injure(node, "Disk", "panic", None);
     assert_eq!((reply.status, reply.error_code()), (409, "cannot_fail_so".to_owned()));
-    assert!(reply.error_message().contains("it can only hang"), "{reply:?}");
+    assert!(reply.error_message().contains("a thread of a disk can only hang"), "{reply:?}");
 }
 
 /// Both nodes, each actor, one after the other; a client writes all the time.
@@ -124,6 +124,28 @@ fn an_essential_actor_that_hangs_ends_the_process_and_the_other_node_runs() {
         pair.master.start();
         pair.wait_ready("Standby", "Running");
     }
+}
+
+/// A mistake in hotpair itself, found in the middle of a change of its state.
+#[test]
+fn a_node_whose_state_is_torn_ends_itself_and_the_other_node_runs() {
+    for actor in WITH_A_MACHINE {
+        let pair = Pair::builder().start();
+        pair.master.write_replicated(TAG, 5.0);
+        // The process may be gone before it has answered.
+        let _ = pair.master.http.try_post(&format!("/api/v1/test/actors/{actor}/tear"), &[], &json!({}));
+        let ended = pair.master.wait_ended();
+        assert_eq!(ended.code(), Some(1), "{actor}: {ended}");
+        let words = format!("the node ends itself: the actor {actor} panicked in the middle of a step");
+        assert!(pair.master.log().contains(&words), "{}", pair.master.log());
+        pair.backup.wait("it runs", TIMEOUT, Status::is_running);
+        assert!(pair::node::same(&pair.backup.value(TAG), &5.0.into()), "{actor}");
+        pair.master.start();
+        pair.wait_ready("Standby", "Running");
+    }
+    let pair = Pair::builder().start();
+    let reply = try_injure(&pair.master, "PeerLink", "tear", None);
+    assert_eq!((reply.status, reply.error_code()), (409, "cannot_fail_so".to_owned()), "{reply:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ const FENCED_MS: u64 = 20;
 
 /// Shell around [`hotpair_core::alarm_replication`].
 pub struct AlarmReplicator {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Nothing is judged: the journal does not keep up.
     suspended: bool,
     /// There is never more than one: with a shelving for a week each delay would leave one behind.

@@ -12,9 +12,11 @@ use hotpair_core::protocol::AlarmOutcome;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::directory::names::ALARM_REPLICATOR;
 use crate::gate::Permit;
 use crate::messages::{AlarmsHappened, ArmAlarms, CloseLane, Happened};
 use crate::shared::Shared;
+use crate::step::Step;
 
 /// The alarms' machine and what belongs to it: lent to the actors that use it.
 pub(crate) struct AlarmWork {
@@ -90,6 +92,7 @@ pub(crate) fn hear(shared: &Arc<Shared>, input: AlarmInput<'_>) {
 pub(crate) fn hear_with(shared: &Arc<Shared>, input: AlarmInput<'_>, permit: Option<Permit>) {
     let work = &shared.alarm_work;
     let deadline = {
+        let _step = Step::begin(shared, ALARM_REPLICATOR);
         let tags = shared.table.read();
         let mut machine = work.machine.lock();
         let mut table = shared.alarms.write();

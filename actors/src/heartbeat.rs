@@ -14,13 +14,14 @@ use crate::directory::names::{HEARTBEAT, SUPERVISOR};
 use crate::last_words::end_for_hang;
 use crate::messages::{Beat, Happened, LinkChanged, Probe};
 use crate::shared::Shared;
+use crate::step::Step;
 
 /// So many round trips are kept until somebody collects them.
 const MAX_ROUND_TRIPS: usize = 1024;
 
 /// Shell around [`hotpair_core::failure_detector`].
 pub struct Heartbeat {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     sent: VecDeque<(u64, u64)>,
     watched: Watched,
 }
@@ -43,6 +44,7 @@ impl Heartbeat {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
+        let step = Step::begin(&self.shared, HEARTBEAT);
         let (number, noticed) = self.shared.detector.lock().tick(now);
         // Before the gate opens again, the arbiter must know that this node stood still.
         let stalled = noticed.iter().any(
@@ -52,6 +54,7 @@ impl Heartbeat {
             self.shared.gate.close();
         }
         self.tell(noticed);
+        drop(step);
         self.watch_supervisor(now);
         self.shared.gate.beat(now);
         self.sent.push_back((number, self.shared.clock.now_us()));
@@ -128,16 +131,17 @@ impl Handler<Beat> for Heartbeat {
 
     fn handle(&mut self, Beat(message): Beat, _: &mut Self::Context) {
         let now = self.shared.clock.now();
+        if let Control::Pong { number, .. } = &message {
+            self.round_trip(*number);
+        }
+        let _step = Step::begin(&self.shared, HEARTBEAT);
         let noticed = match message {
             Control::Ping { number, stalled_ms } => {
                 let own = self.shared.directory.stalled_ms(now);
                 self.shared.tell_peer(Control::Pong { number, stalled_ms: own });
                 self.shared.detector.lock().alive(stalled_ms, now)
             }
-            Control::Pong { number, stalled_ms } => {
-                self.round_trip(number);
-                self.shared.detector.lock().pong(number, stalled_ms, now)
-            }
+            Control::Pong { number, stalled_ms } => self.shared.detector.lock().pong(number, stalled_ms, now),
             _ => return,
         };
         self.tell(noticed);
@@ -148,6 +152,7 @@ impl Handler<LinkChanged> for Heartbeat {
     type Result = ();
 
     fn handle(&mut self, LinkChanged { up }: LinkChanged, _: &mut Self::Context) {
+        let _step = Step::begin(&self.shared, HEARTBEAT);
         let mut detector = self.shared.detector.lock();
         if up {
             let noticed = detector.link_up(self.shared.clock.now());

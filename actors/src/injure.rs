@@ -13,6 +13,7 @@ use crate::messages::Probe;
 use crate::peer_link::PeerLink;
 use crate::post::Post;
 use crate::state_arbiter::StateArbiter;
+use crate::step::Step;
 use crate::supervisor::Supervisor;
 use crate::tag_replicator::TagReplicator;
 
@@ -22,6 +23,8 @@ use crate::tag_replicator::TagReplicator;
 pub enum Injure {
     /// Panic while handling this message.
     Panic,
+    /// Panic in the middle of a step of its machine: the node ends itself. Arbiter, heartbeat and replicators have one.
+    Tear,
     /// Stop, though nobody asked for it.
     Stop,
     /// Block the actor's thread, and with it every actor on that thread.
@@ -44,6 +47,10 @@ pub enum Injure {
 /// What an actor says when it panics on purpose.
 pub const INJURED: &str = "injured on purpose";
 
+/// The actors that can be injured by [`Injure::Tear`].
+pub const WITH_A_MACHINE: [&str; 4] =
+    [names::STATE_ARBITER, names::HEARTBEAT, names::TAG_REPLICATOR, names::ALARM_REPLICATOR];
+
 /// Fills mailboxes.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -64,12 +71,12 @@ pub enum NotInjured {
         /// Its name.
         name: String,
     },
-    /// A thread has no mailbox, and cannot fail in each way.
+    /// The part cannot fail in each way.
     Cannot {
         /// Its name.
         name: String,
-        /// How it can fail.
-        how: &'static str,
+        /// Why not, or how it can fail.
+        why: &'static str,
     },
 }
 
@@ -80,7 +87,7 @@ impl fmt::Display for NotInjured {
                 write!(f, "this node has no part '{name}' that can be made to fail; it has: {}", known.join(", "))
             }
             Self::NotThere { name } => write!(f, "{name} does not work: it has not started, or has ended"),
-            Self::Cannot { name, how } => write!(f, "{name} is a thread and not an actor: it can only {how}"),
+            Self::Cannot { name, why } => write!(f, "{name} cannot fail so: {why}"),
         }
     }
 }
@@ -93,7 +100,8 @@ impl Injure {
         A: Actor<Context = Context<A>> + Handler<Noise>,
     {
         match self {
-            Self::Panic => std::panic::panic_any(INJURED),
+            // Whoever has a machine is in the middle of its step.
+            Self::Panic | Self::Tear => std::panic::panic_any(INJURED),
             Self::Stop => ctx.stop(),
             Self::Hang { ms } => std::thread::sleep(Duration::from_millis(ms)),
             Self::Stuck { ms } | Self::Flood { ms } => {
@@ -107,6 +115,9 @@ impl Injure {
 pub fn injure(directory: &Directory, name: &str, how: Injure) -> Result<(), NotInjured> {
     if !names::ALL.contains(&name) {
         return Err(NotInjured::Unknown { name: name.to_owned(), known: names::ALL.map(str::to_owned).into() });
+    }
+    if how == Injure::Tear && !WITH_A_MACHINE.contains(&name) {
+        return Err(NotInjured::Cannot { name: name.to_owned(), why: "it has no machine whose step could be torn" });
     }
     let victim = recipient::<Injure>(directory, name).filter(Recipient::connected);
     victim.ok_or_else(|| NotInjured::NotThere { name: name.to_owned() })?.do_send(how);
@@ -174,11 +185,12 @@ where
 }
 
 macro_rules! can_be_injured {
-    ($($actor:ty),*) => {$(
+    ($($actor:ty $(, in the step of $name:expr)?;)*) => {$(
         impl Handler<Injure> for $actor {
             type Result = ();
 
             fn handle(&mut self, how: Injure, ctx: &mut Self::Context) {
+                $(let _step = (how == Injure::Tear).then(|| Step::begin(&self.shared, $name));)?
                 how.befall(self, ctx);
             }
         }
@@ -190,7 +202,15 @@ macro_rules! can_be_injured {
         }
     )*};
 }
-can_be_injured!(Supervisor, PeerLink, Heartbeat, StateArbiter, TagReplicator, AlarmReplicator, LicenseChecker);
+can_be_injured! {
+    Supervisor;
+    PeerLink;
+    Heartbeat, in the step of names::HEARTBEAT;
+    StateArbiter, in the step of names::STATE_ARBITER;
+    TagReplicator, in the step of names::TAG_REPLICATOR;
+    AlarmReplicator, in the step of names::ALARM_REPLICATOR;
+    LicenseChecker;
+}
 
 /// Nobody watches the supervisor's answers; it gives them to whoever waits for its restart.
 impl Handler<Probe> for Supervisor {

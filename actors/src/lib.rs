@@ -34,6 +34,7 @@ pub mod peer_link;
 pub mod post;
 pub mod shared;
 pub mod state_arbiter;
+mod step;
 pub mod supervised;
 pub mod supervisor;
 pub mod tag_replicator;

@@ -17,6 +17,7 @@ use crate::directory::names::STATE_ARBITER;
 use crate::durable::DurableTenure;
 use crate::messages::{DropLink, Happened, PressSwitch, Probe, TagsHappened, TagsLead, UseLink};
 use crate::shared::Shared;
+use crate::step::Step;
 
 /// Numbers of switch orders start here, those of the arbiter's own requests below.
 const FIRST_ORDER: u64 = 1 << 32;
@@ -25,7 +26,7 @@ const STOOD_STILL_MS: u64 = 20;
 
 /// Shell around [`hotpair_core::arbiter`].
 pub struct StateArbiter {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     clients: HashMap<u64, oneshot::Sender<Result<(), String>>>,
     next_order: u64,
     armed: Option<Millis>,
@@ -50,12 +51,13 @@ impl StateArbiter {
 
     fn hear(&mut self, input: Input, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
-        let mut arbiter = self.shared.arbiter.lock();
-        arbiter.hear_tags(self.shared.facts());
-        let effects = arbiter.handle(input, now);
-        let deadline = arbiter.next_deadline(now);
-        let view = arbiter.view(now);
-        drop(arbiter);
+        let (effects, deadline, view) = {
+            let _step = Step::begin(&self.shared, STATE_ARBITER);
+            let mut arbiter = self.shared.arbiter.lock();
+            arbiter.hear_tags(self.shared.facts());
+            let effects = arbiter.handle(input, now);
+            (effects, arbiter.next_deadline(now), arbiter.view(now))
+        };
         // Whoever is answered now and looks sees what it was answered.
         self.shared.show(view);
         self.effects.extend(effects);

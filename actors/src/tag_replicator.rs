@@ -25,6 +25,7 @@ use crate::messages::{
     CloseLane, Happened, LaneEnded, LaneFrame, OpenLane, Probe, Publish, TagsHappened, TagsLead, UseLink, Write,
 };
 use crate::shared::Shared;
+use crate::step::Step;
 use lane::Lane;
 
 /// Messages that may wait. Clients whose write does not fit wait outside.
@@ -32,7 +33,7 @@ const MAILBOX: usize = 4096;
 
 /// Shell around [`hotpair_core::replicator`] and [`hotpair_core::tags`].
 pub struct TagReplicator {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     lane: Option<Lane>,
     lanes: u64,
     clients: HashMap<u64, oneshot::Sender<WriteOutcome>>,
@@ -66,7 +67,8 @@ impl TagReplicator {
     /// `permit`: with the arbiter's word to lead. Who takes it back has closed the gate already.
     fn hear_with(&mut self, input: TagInput<'_>, permit: Option<Permit>, ctx: &mut Context<Self>) {
         let alarms = alarms_hear(&input);
-        let effects = {
+        let (effects, deadline) = {
+            let _step = Step::begin(&self.shared, TAG_REPLICATOR);
             let mut replicator = self.shared.replicator.lock();
             let now = self.shared.clock.now();
             let may_act = match permit {
@@ -77,12 +79,9 @@ impl TagReplicator {
             let mut table = self.shared.table.write();
             let effects = replicator.handle(&mut table, input, self.shared.clock.both());
             self.shared.set_facts(replicator.facts(&table));
-            let deadline = replicator.next_deadline();
-            drop(table);
-            drop(replicator);
-            self.arm(deadline, ctx);
-            effects
+            (effects, replicator.next_deadline())
         };
+        self.arm(deadline, ctx);
         if let Some(input) = alarms {
             alarm_work::hear_with(&self.shared, input, permit);
         }

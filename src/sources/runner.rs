@@ -261,7 +261,7 @@ impl SourceRunner {
             Some(Injure::Hang { ms } | Injure::Stuck { ms } | Injure::Flood { ms }) => {
                 std::thread::sleep(Duration::from_millis(ms));
             }
-            Some(Injure::Panic | Injure::Stop) => std::panic::panic_any(INJURED),
+            Some(Injure::Panic | Injure::Tear | Injure::Stop) => std::panic::panic_any(INJURED),
             None => {}
         }
     }

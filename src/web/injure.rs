@@ -52,12 +52,13 @@ pub(super) async fn injure(
 fn way(how: &str, ms: Option<u64>) -> Result<Injure, ApiError> {
     Ok(match how {
         "panic" => Injure::Panic,
+        "tear" => Injure::Tear,
         "stop" => Injure::Stop,
         "hang" => Injure::Hang { ms: ms.unwrap_or(FOR_MS) },
         "stuck" => Injure::Stuck { ms: ms.unwrap_or(FOR_MS) },
         "flood" => Injure::Flood { ms: ms.unwrap_or(FULL_FOR_MS) },
         other => {
-            let message = format!("nothing fails by '{other}'; known: panic, stop, hang, stuck, flood");
+            let message = format!("nothing fails by '{other}'; known: panic, tear, stop, hang, stuck, flood");
             return Err(ApiError::bad_request(message));
         }
     })

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use hotpair_actors::directory::{ActorState, names};
-use hotpair_actors::injure::{Injure, answers};
+use hotpair_actors::injure::{Injure, WITH_A_MACHINE, answers};
 use hotpair_actors::shared::Settings;
 use hotpair_core::alarms::AlarmResult;
-use hotpair_core::protocol::{AlarmOutcome, WriteOutcome};
-use hotpair_core::types::{Mode, Status};
+use hotpair_core::protocol::{AlarmOutcome, Tenure, WriteOutcome};
+use hotpair_core::types::{Mode, Status, SyncPhase};
 use hotpair_core::value::Value;
 use tokio::sync::oneshot;
 
@@ -34,6 +34,8 @@ const REPLACED_WITHIN_MS: u64 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Panic,
+    /// In the middle of a step of its machine.
+    Tear,
     Stop,
     Hang,
     FullMailbox,
@@ -42,24 +44,40 @@ enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Situation {
     Idle,
-    /// So many milliseconds after the other node greeted.
-    FullSync(u64),
+    /// The other node joins.
+    FullSync(Moment),
+    /// The victim joins.
+    Joining(Moment),
     LiveLoad,
     /// So many milliseconds after Switch was pressed.
     SwitchInProgress(u64),
     PeerGone,
 }
 
-use Situation::{FullSync, Idle, LiveLoad, PeerGone, SwitchInProgress};
+/// Of a full sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Nothing is asked for yet.
+    Greeted,
+    /// Everything is on its way.
+    Filling,
+    /// It is there, and it is not proven to be equal.
+    Comparing,
+}
 
-const FAULTS: [Fault; 4] = [Fault::Panic, Fault::Stop, Fault::Hang, Fault::FullMailbox];
+use Situation::{FullSync, Idle, Joining, LiveLoad, PeerGone, SwitchInProgress};
+
+const FAULTS: [Fault; 5] = [Fault::Panic, Fault::Tear, Fault::Stop, Fault::Hang, Fault::FullMailbox];
 /// What is sent takes 5 ms each way: a sync and a switch are several exchanges.
 const DELAY_MS: u64 = 5;
-const SITUATIONS: [Situation; 10] = [
+const SITUATIONS: [Situation; 13] = [
     Idle,
-    FullSync(0),
-    FullSync(11),
-    FullSync(21),
+    FullSync(Moment::Greeted),
+    FullSync(Moment::Filling),
+    FullSync(Moment::Comparing),
+    Joining(Moment::Greeted),
+    Joining(Moment::Filling),
+    Joining(Moment::Comparing),
     LiveLoad,
     SwitchInProgress(0),
     SwitchInProgress(4),
@@ -74,6 +92,7 @@ impl Fault {
     fn injury(self) -> Injure {
         match self {
             Self::Panic => Injure::Panic,
+            Self::Tear => Injure::Tear,
             Self::Stop => Injure::Stop,
             Self::Hang => Injure::Stuck { ms: FOR_EVER_MS },
             Self::FullMailbox => Injure::Flood { ms: FULL_FOR_MS },
@@ -136,14 +155,11 @@ impl Cell {
         stage.pass(1000).await;
         match self.situation {
             Idle => {}
-            FullSync(after_ms) => {
-                let other = other(self.victim);
-                stage.kill(other);
-                stage.until("alone", |s| s.is_alone(self.victim)).await;
-                stage.start(other);
-                let up = |s: &Stage| s.node(self.victim).link.view().up;
-                stage.until("linked", up).await;
-                stage.pass(after_ms).await;
+            FullSync(moment) => {
+                join(&mut stage, other(self.victim), moment).await;
+            }
+            Joining(moment) => {
+                join(&mut stage, self.victim, moment).await;
             }
             LiveLoad => {
                 self.load(&stage, 0..10, &mut told);
@@ -187,20 +203,40 @@ impl Cell {
             Fault::Panic | Fault::Stop => self.is_replaced(&mut stage).await,
             Fault::FullMailbox => self.works_through(&mut stage).await,
             Fault::Hang => self.is_found(&mut stage).await,
+            Fault::Tear => self.gives_up(&mut stage).await,
         };
         let asked = told.writes.len();
         let kept = self.hear(&mut stage, told).await;
-        let unharmed = self.fault != Fault::Hang && matches!(self.situation, LiveLoad | PeerGone);
+        let unharmed = !self.ends_its_node() && matches!(self.situation, LiveLoad | PeerGone);
         assert!(!unharmed || kept.done == asked, "{self}: {} of {asked} writes were done", kept.done);
         let quiet = self.situation == Idle || self.situation == LiveLoad || self.situation == PeerGone;
-        if quiet && (self.fault != Fault::Hang || self.is_leaf()) {
+        if quiet && !self.ends_its_node() {
             for (node, before) in VICTIMS.into_iter().zip(events) {
                 let after = stage.works(node).then(|| stage.node(node).events(1000).len());
                 assert_eq!(after, before, "{self}: a status changed: {}", stage.tell());
             }
         }
         self.nothing_is_lost(&mut stage, &kept).await;
+        if !self.ends_its_node() {
+            for (node, before) in VICTIMS.into_iter().zip(events) {
+                self.nobody_seems_dead(&stage, node, before.unwrap_or(0));
+            }
+        }
         outcome
+    }
+
+    /// Whatever is under way may come to another end, but not by a node that counts as dead, or by two that run.
+    fn nobody_seems_dead(&self, stage: &Stage, node: Mode, before: usize) {
+        let newest_first = stage.node(node).events(1000);
+        let since = newest_first.len() - before;
+        for event in newest_first.into_iter().take(since).map(|record| record.event) {
+            let harmless = event.to != Status::Faulted && event.tenure != Tenure::DualRunning;
+            assert!(harmless, "{self}: {event:?}: {}", stage.tell());
+        }
+    }
+
+    fn ends_its_node(&self) -> bool {
+        self.fault == Fault::Tear || self.fault == Fault::Hang && !self.is_leaf()
     }
 
     fn is_leaf(&self) -> bool {
@@ -249,16 +285,33 @@ impl Cell {
             return format!("replaced after {after} ms");
         }
         let handed_over = stage.until("its last words", |s| s.fatal(victim).is_some()).await;
+        let words = self.ends(stage).await;
+        format!("found after {after} ms, ended after {} ms: {words}", after + handed_over)
+    }
+
+    /// A state that is torn is worth nothing: the node ends itself at once.
+    async fn gives_up(&self, stage: &mut Stage) -> String {
+        let after = stage.until("its last words", |s| s.fatal(self.victim).is_some()).await;
+        assert_eq!(after, 0, "{self}");
+        assert!(!stage.node(self.victim).gate.is_open(stage.node(self.victim).clock.now()), "{self}: it acts on");
+        let words = self.ends(stage).await;
+        assert!(words.contains("in the middle of a step"), "{self}: {words}");
+        words
+    }
+
+    /// Its process ends, as the service does it, and is started anew. Its last words.
+    async fn ends(&self, stage: &mut Stage) -> String {
+        let victim = self.victim;
         let words = stage.fatal(victim).unwrap();
-        assert!(words.contains(name), "{self}: {words}");
-        // As the service does with it: but first whoever can still be answered is.
+        assert!(words.contains(self.actor), "{self}: {words}");
+        // But first whoever can still be answered is.
         stage.pass(1).await;
         stage.kill(victim);
         if stage.works(other(victim)) {
             stage.until("the other node runs", |s| s.status(other(victim)) == Status::Running).await;
         }
         stage.start(victim);
-        format!("found after {after} ms, ended after {} ms: {words}", after + handed_over)
+        words
     }
 
     /// Every client is answered in time, also by a channel that closes: the library tells that as an unknown outcome.
@@ -269,7 +322,7 @@ impl Cell {
             if let Ok(WriteOutcome::Done { replicated, .. }) = stage.run(answer).await {
                 kept.done += 1;
                 // What is on one node only, and not on its disk, ends with it.
-                if replicated || pair::is_retained(tag) || self.fault != Fault::Hang {
+                if replicated || pair::is_retained(tag) || !self.ends_its_node() {
                     kept.writes.push((tag, value));
                 }
             }
@@ -325,13 +378,39 @@ impl Cell {
     }
 }
 
+/// A node with an empty memory comes back; its sync is at this moment.
+async fn join(stage: &mut Stage, joins: Mode, moment: Moment) {
+    let gives = other(joins);
+    stage.kill(joins);
+    stage.until("alone", |s| s.is_alone(gives)).await;
+    stage.start(joins);
+    stage.until("linked", |s| s.node(gives).link.view().up).await;
+    for _ in 0..100 {
+        let [follower, leader] = [joins, gives].map(|mode| {
+            stage.node(mode).refresh_replication();
+            stage.node(mode).replication()
+        });
+        let is_there = match moment {
+            Moment::Greeted => true,
+            Moment::Filling => leader.phase == SyncPhase::Full && follower.local_seq == 0,
+            Moment::Comparing => follower.local_seq > 0 && leader.phase == SyncPhase::Full,
+        };
+        assert!(!stage.view(gives).failover_ready, "{moment:?}: it is over");
+        if is_there {
+            return;
+        }
+        stage.pass(1).await;
+    }
+    panic!("no sync is ever {moment:?}: {}", stage.tell());
+}
+
 fn other(mode: Mode) -> Mode {
     if mode == Master { Backup } else { Master }
 }
 
-/// The whole table: each actor, 4 faults, 5 situations (some at several moments), at either node.
+/// The whole table: each actor, its faults, 5 situations (some at several moments), at either node.
 async fn row(actor: &'static str) {
-    for fault in FAULTS {
+    for fault in FAULTS.into_iter().filter(|fault| *fault != Fault::Tear || WITH_A_MACHINE.contains(&actor)) {
         for situation in SITUATIONS {
             for victim in VICTIMS {
                 let cell = Cell { actor, fault, situation, victim };

@@ -79,6 +79,19 @@ fn place(mode: Mode) -> usize {
     usize::from(mode == Backup)
 }
 
+/// Nothing outlives a test.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            for mode in [Master, Backup] {
+                if self.works(mode) {
+                    self.kill(mode);
+                }
+            }
+        }
+    }
+}
+
 impl Stage {
     /// Both machines are off. `tune` changes the settings.
     pub fn new(tune: fn(&mut Settings)) -> Self {

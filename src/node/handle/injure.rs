@@ -26,7 +26,7 @@ impl NodeHandle {
     }
 
     /// Makes one of [`parts`](Self::parts) fail, at once: a source with its next step, a disk with its next operation.
-    /// An actor can fail in every way; a disk can hang; a source can panic and hang.
+    /// An actor can fail in every way, one without a machine but by a torn step; a disk can hang; a source can panic and hang.
     pub fn injure(&self, name: &str, how: Injure) -> Result<(), NotInjured> {
         if let Some(source) = name.strip_prefix(SOURCE)
             && let Some(runner) = self.inner.runners.lock().iter().find(|runner| runner.name == source)
@@ -36,12 +36,12 @@ impl NodeHandle {
                     runner.handle.injure(how);
                     Ok(())
                 }
-                _ => Err(NotInjured::Cannot { name: name.to_owned(), how: "panic or hang" }),
+                _ => Err(NotInjured::Cannot { name: name.to_owned(), why: "a source can only panic or hang" }),
             };
         }
         if name == DISK || name == JOURNAL {
             let Injure::Hang { ms } = how else {
-                return Err(NotInjured::Cannot { name: name.to_owned(), how: "hang" });
+                return Err(NotInjured::Cannot { name: name.to_owned(), why: "a thread of a disk can only hang" });
             };
             // Whoever tells its caller that it is done keeps the thread.
             let hang = move || std::thread::sleep(Duration::from_millis(ms));
