@@ -121,6 +121,12 @@ pub struct Process {
     pub heard: Option<(Status, bool)>,
     /// The counter under which the peer ran on the present connection.
     pub ran_under: Option<u64>,
+    /// The greatest counter that it was told of, or found on its disk.
+    pub seen: u64,
+    /// The epoch that was decided on last, and what was seen by then.
+    pub decided: Option<(Epoch, u64)>,
+    /// It ran, and its peer could take over, when it was told to stop; it has not offered Running since.
+    pub ready_at_stop: bool,
     /// Orders that have no answer yet.
     pub orders: Vec<u64>,
     pub next_order: u64,
@@ -168,7 +174,7 @@ impl Node {
             p.arbiter.fingerprint(p.now, into);
             (&p.data, &p.writes, &p.unwritten, p.leads, p.stood_still, p.answer_wanted).hash(into);
             (p.suspects, p.linked, p.met, p.proved, (p.heard, p.ran_under), &p.orders, p.next_order).hash(into);
-            (p.fault, p.stopping).hash(into);
+            (p.fault, p.stopping, p.ready_at_stop, p.seen, p.decided).hash(into);
         }
         hasher.finish()
     }

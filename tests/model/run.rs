@@ -87,6 +87,8 @@ impl<'a> Run<'a> {
             Happens::Deadline => {
                 if let Some(due) = p.arbiter.next_deadline(p.now) {
                     p.now = p.now.max(due);
+                    // Its own work does not end in time.
+                    p.ready_at_stop = false;
                     self.hear(Input::Tick);
                 }
             }
@@ -185,6 +187,8 @@ impl<'a> Run<'a> {
             }
             Happens::Stop => {
                 p.stopping = true;
+                let view = p.arbiter.view(p.now);
+                p.ready_at_stop = view.status == Status::Running && view.failover_ready && p.takes_changes();
                 self.hear(Input::Shutdown { reason: "update".into() });
             }
         }
@@ -222,6 +226,9 @@ impl<'a> Run<'a> {
             proved: false,
             heard: None,
             ran_under: None,
+            seen: last_counter,
+            decided: None,
+            ready_at_stop: false,
             orders: Vec::new(),
             next_order: 1 << 32,
             fault: false,
@@ -314,6 +321,9 @@ impl<'a> Run<'a> {
         let Some(p) = &mut self.node.process else { return false };
         match effect {
             Effect::Store { ticket, lineage, reserved, last_counter } => {
+                if p.decided.is_none_or(|(epoch, _)| epoch != lineage.epoch()) {
+                    p.decided = Some((lineage.epoch(), p.seen));
+                }
                 p.writes.push_back(Write::Tenure { ticket, lineage, reserved, last_counter });
             }
             Effect::Lead(lineage) => self.lead(lineage),
@@ -335,6 +345,7 @@ impl<'a> Run<'a> {
                 if let Control::Report(report) = &mut message {
                     tell_no_time(report);
                 }
+                p.ready_at_stop &= !matches!(message, Control::Offer { .. });
                 if let Control::SwitchRequest(request) = &message
                     && request.tenure == Tenure::Recovery
                     && p.data.stage != Stage::InSync
@@ -351,6 +362,10 @@ impl<'a> Run<'a> {
                 None => self.violated("an order to switch was answered twice"),
             },
             Effect::Exit => {
+                if p.ready_at_stop {
+                    self.violated("TAKE-5: it stops without a switch, though its peer is ready");
+                }
+                let Some(p) = &mut self.node.process else { return false };
                 let written = p.writes.len();
                 self.die(written);
                 return false;
@@ -367,7 +382,10 @@ impl<'a> Run<'a> {
             greatest_led: self.node.greatest_led,
             on_disk: (*reserved).max(on_disk.epoch().counter),
         };
-        if let Err(violation) = invariants::tenure_begins(&beginning) {
+        let decided = self.node.process.as_ref().and_then(|p| p.decided);
+        let seen = decided.filter(|(epoch, _)| *epoch == beginning.epoch).map_or(0, |(_, seen)| seen);
+        let above = invariants::above_all_seen(beginning.node, beginning.epoch, seen);
+        if let Err(violation) = invariants::tenure_begins(&beginning).and(above) {
             self.violated(violation.to_string());
         }
         self.node.greatest_led = lineage.epoch().counter;
@@ -397,7 +415,9 @@ impl<'a> Run<'a> {
 
     /// What must hold at this node after everything.
     fn check(&mut self) {
-        let Some(p) = &self.node.process else { return };
+        let Some(p) = &mut self.node.process else { return };
+        let still = p.linked && !p.suspects && p.heard == Some((Status::Standby, false)) && !p.data.facts().lagging;
+        p.ready_at_stop &= still;
         let two = p.takes_changes() && p.linked && !p.suspects && p.heard == Some((Status::Running, false));
         if two {
             self.violated("LEAD-1: it takes changes although it sees that the other one runs");
@@ -412,6 +432,7 @@ impl<'a> Run<'a> {
 impl Process {
     fn listen(&mut self, report: &Report) {
         self.heard = Some((report.status, report.switching != 0));
+        self.seen = self.seen.max(report.lineage.epoch().counter);
         if report.status == Status::Running && report.switching == 0 {
             self.ran_under = Some(report.lineage.epoch().counter);
         }
