@@ -195,3 +195,20 @@ fn a_run_that_fails_is_made_smaller() {
     let drawn = schedule::Schedule::draw(case.seed);
     assert_eq!(drawn.clone().only(&shrunk.schedule.list(&drawn)), shrunk.schedule);
 }
+
+/// What is left out, and what lasts less, is in what is printed to repeat it.
+#[test]
+fn a_schedule_that_was_made_smaller_is_repeated_exactly() {
+    let mut shortened = 0;
+    for seed in 0..50 {
+        let drawn = schedule::Schedule::draw(seed);
+        let mut smaller = drawn.clone();
+        smaller.faults.retain(|fault| fault.number % 3 != 1);
+        for lasts in smaller.faults.iter_mut().flat_map(|fault| fault.fault.lasts_mut()) {
+            *lasts = (*lasts / 2).max(1);
+            shortened += 1;
+        }
+        assert_eq!(drawn.clone().only(&smaller.list(&drawn)), smaller, "{}", smaller.list(&drawn));
+    }
+    assert!(shortened > 100, "{shortened}");
+}

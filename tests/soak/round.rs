@@ -20,6 +20,8 @@ use crate::report::Report;
 const READY: Duration = Duration::from_secs(30);
 /// A node that goes on after a pause needs a moment to notice; so does whoever hears of a switch.
 const MOMENT: Duration = Duration::from_millis(500);
+/// Somebody runs again so soon, whatever befalls one of them: the longest pause, the failover time and a start.
+const NOBODY: Duration = Duration::from_secs(15);
 const DISK: &str = "48m";
 
 /// A fault, from its beginning until the pair was ready again.
@@ -187,6 +189,9 @@ fn look_at_who_ran(pair: &Pair, people: &People, excused: &[Befell], report: &mu
     for (from, to) in pair.watch.nobody_ran() {
         if !excused.iter().any(|befell| befell.excuse.both_off && befell.began <= from && to <= befell.ended) {
             report.nobody_ran = report.nobody_ran.max(to - from);
+            if to - from > NOBODY && !people.stood_still(from, to) {
+                report.broken.push(format!("nobody was Running for {:?}, though one had power", to - from));
+            }
         }
     }
 }
