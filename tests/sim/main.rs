@@ -28,6 +28,7 @@ mod oracle;
 mod pair_oracle;
 mod plan;
 mod plots;
+mod promise_oracle;
 mod rng;
 mod schedule;
 mod shrink;

@@ -1,18 +1,16 @@
-//! What must be so of the pair: who may run, what is shown, and what an answer promises. Seen from outside of both nodes:
-//! from events, messages, tables and disks.
+//! What must be so of the pair: who may run, and how it comes in sync. Seen from outside of both nodes: from events,
+//! messages and tables.
 
 use std::collections::BTreeSet;
 
 use hotpair_core::arbiter::{Event, Input};
 use hotpair_core::invariants;
 use hotpair_core::lineage::Lineage;
-use hotpair_core::protocol::{Control, ItemResult, Tenure, WriteOutcome, WriteRefusal};
+use hotpair_core::protocol::{Control, Tenure};
 use hotpair_core::replicator::{TagEffect, TagInput};
 use hotpair_core::types::{Epoch, Mode, RecoveryMode, Seq, Status};
 use hotpair_core::value::Value;
 
-use crate::disk::Op;
-use crate::load::Write;
 use crate::node::{Mail, PING_RATE_MS};
 use crate::plan::KEYS;
 use crate::sometimes::State;
@@ -27,54 +25,54 @@ const GUARD_PERIOD_US: u64 = 600_000_000;
 #[derive(Default)]
 pub struct PairOracle {
     /// When each node last got a message from its peer.
-    heard: [u64; 2],
+    pub heard: [u64; 2],
     /// Likewise, the last time but those within an exchange.
-    heard_before: [u64; 2],
+    pub heard_before: [u64; 2],
     /// The process of the peer that each node was connected to last.
-    met: [u64; 2],
+    pub met: [u64; 2],
     /// Since when both are connected and nothing is in the way.
-    open_since: Option<u64>,
+    pub open_since: Option<u64>,
     /// Since when each node takes writes.
-    leads_since: [Option<u64>; 2],
+    pub leads_since: [Option<u64>; 2],
     /// The counter under which each leads or led, and since when.
-    led: [u64; 2],
+    pub led: [u64; 2],
     /// The process that began that.
-    led_by: [u64; 2],
+    pub led_by: [u64; 2],
     /// The counter of the tenure that each runs or follows, and since when.
-    epoch: [(u64, u64); 2],
+    pub epoch: [(u64, u64); 2],
     /// When each last decided to take a tenure, and when it had heard its peer then, and the greatest counter that it had
     /// seen.
-    decided: [(u64, u64, u64); 2],
+    pub decided: [(u64, u64, u64); 2],
     /// Whether the peer's process that it had met was gone then.
-    was_gone: [bool; 2],
-    takes: [(u64, Epoch); 2],
+    pub was_gone: [bool; 2],
+    pub takes: [(u64, Epoch); 2],
     /// The greatest counter that the present process of each has seen for longer than an exchange, and that process.
-    seen: [(u64, u64); 2],
+    pub seen: [(u64, u64); 2],
     /// When recoveries happened, as far as each node can know: their processes tell each other.
-    recoveries: [BTreeSet<u64>; 2],
-    recovered_at: u64,
+    pub recoveries: [BTreeSet<u64>; 2],
+    pub recovered_at: u64,
     /// Since when each node is stopped; when it went on, and for how long it had stood still.
-    paused: [Option<u64>; 2],
-    stood_still: [Option<(u64, u64)>; 2],
+    pub paused: [Option<u64>; 2],
+    pub stood_still: [Option<(u64, u64)>; 2],
     /// Each key's values that reached the disk of each node.
-    on_disk: [[BTreeSet<i64>; 4]; 2],
-    owed: [Vec<(usize, i64)>; 2],
+    pub on_disk: [[BTreeSet<i64>; 4]; 2],
+    pub owed: [Vec<(usize, i64)>; 2],
     /// The sync that each node follows by, and how far its leader was when it began.
-    began_at: [Option<Seq>; 2],
-    was_in_sync: [bool; 2],
-    interrupted: [bool; 2],
-    unsynced_since: Option<u64>,
+    pub began_at: [Option<Seq>; 2],
+    pub was_in_sync: [bool; 2],
+    pub interrupted: [bool; 2],
+    pub unsynced_since: Option<u64>,
     /// Of each key the last write that was answered as done, at which node, and when.
-    answered: [Option<(i64, usize, u64)>; 4],
+    pub answered: [Option<(i64, usize, u64)>; 4],
     /// Batches of the present sync: sent, confirmed.
-    credit: [(u64, u64, u64); 2],
-    tenures: u64,
+    pub credit: [(u64, u64, u64); 2],
+    pub tenures: u64,
     pub parted: bool,
     /// The journals told different stories once: both nodes took writes at the same time, or one began without what the
     /// other had.
     pub dual_ever: bool,
     /// This node gave way to the other one, which also ran, and that has not begun its next tenure yet.
-    gave_way: Option<usize>,
+    pub gave_way: Option<usize>,
 }
 
 impl World {
@@ -448,95 +446,6 @@ impl World {
         }
     }
 
-    /// An older value survives only if the other side did not change the tag past the fork.
-    fn may_survive(
-        &self,
-        node: usize,
-        key: usize,
-        kept: i64,
-        lost: i64,
-        fork: Seq,
-    ) -> Result<(), invariants::Violation> {
-        let (own, seq) = self.oracle.numbers[node][key];
-        let taken = own == lost && seq <= fork || own != lost && own != kept;
-        invariants::newer_survives(KEYS[key], taken)
-    }
-
-    /// These went to the disk of a node, or failed: then they go with the next that succeed.
-    pub fn disk_did(&mut self, node: usize, ops: &[Op], ok: bool) {
-        for op in ops {
-            let Op::Retained { items, .. } = op else { continue };
-            for (path, sample, _) in items {
-                let key = KEYS.iter().position(|of| **of == **path);
-                if let (Some(key), Value::Int64(value)) = (key, &sample.value) {
-                    self.pair.owed[node].push((key, *value));
-                }
-            }
-        }
-        if ok {
-            for (key, value) in std::mem::take(&mut self.pair.owed[node]) {
-                self.pair.on_disk[node][key].insert(value);
-            }
-        }
-    }
-
-    /// A process is gone: what reached its disk reached it.
-    pub fn disk_wrote(&mut self, node: usize) {
-        self.pair.owed[node].clear();
-        for (key, path) in KEYS.iter().enumerate().skip(2) {
-            if let Some((sample, _)) = self.nodes[node].disk.stored.retained.get(*path)
-                && let Value::Int64(value) = sample.value
-            {
-                self.pair.on_disk[node][key].insert(value);
-            }
-        }
-    }
-
-    /// A client's write is answered, at this moment.
-    pub fn answer_given(&mut self, node: usize, write: &Write, outcome: &WriteOutcome) {
-        let state = match outcome {
-            WriteOutcome::Refused(WriteRefusal::Switching) => Some(State::WriteWaited),
-            WriteOutcome::Refused(WriteRefusal::OutcomeUnknown) => Some(State::WriteUnknown),
-            WriteOutcome::Refused(WriteRefusal::Disk(_)) => Some(State::WriteRefusedByDisk),
-            WriteOutcome::Done { replicated: false, .. } if self.pair.was_in_sync[1 - node] => Some(State::WriteLate),
-            _ => None,
-        };
-        if let Some(state) = state {
-            self.reached(state);
-        }
-        let WriteOutcome::Done { results, replicated } = outcome else { return };
-        let tables = [0, 1].map(|node| self.values_of(node));
-        for (key, result) in write.keys.iter().zip(results) {
-            if *result != ItemResult::Good {
-                continue;
-            }
-            let place = self.place_of(*key, write.value);
-            if *key >= 2 && self.known_to_both(*key) {
-                let stored = [0, 1].map(|node| {
-                    let values = &self.pair.on_disk[node][*key];
-                    values.contains(&write.value) || values.iter().any(|value| self.place_of(*key, *value) > place)
-                });
-                self.check(invariants::retained_is_stored(KEYS[*key], write.value, *replicated, stored));
-            }
-            if *replicated && self.is_open_since_long() {
-                let there = tables
-                    .iter()
-                    .all(|values| values[*key] == write.value || self.place_of(*key, values[*key]) >= place);
-                self.check(invariants::replicated_is_there(KEYS[*key], write.value, there));
-            }
-            let leader = [node, 1 - node]
-                .into_iter()
-                .find(|node| self.nodes[*node].process.as_ref().is_some_and(|process| process.replicator.leads()));
-            if let Some(leader) = leader.filter(|leader| tables[*leader][*key] == write.value) {
-                self.pair.answered[*key] = Some((write.value, leader, self.now));
-            }
-        }
-    }
-
-    fn known_to_both(&self, key: usize) -> bool {
-        self.nodes.iter().all(|node| node.catalog.find(KEYS[key]).is_some())
-    }
-
     /// How long an exchange between the nodes takes at most, by the network of the last seconds.
     pub fn exchange_us(&self) -> u64 {
         let usual = 3 * self.plan.net_us + 8 * self.plan.mail_us + 20_000;
@@ -637,54 +546,6 @@ impl World {
             one.extend(other.iter());
             other.clone_from(one);
         }
-    }
-
-    /// What the page shows is so.
-    fn watch_readiness(&mut self, exchange: u64) {
-        let (leader, began) = match (self.pair.leads_since[0], self.pair.leads_since[1]) {
-            (Some(began), None) => (0, began),
-            (None, Some(began)) => (1, began),
-            _ => {
-                self.pair.unsynced_since = None;
-                return;
-            }
-        };
-        let follower = 1 - leader;
-        let Some(follows) = &self.nodes[follower].process else { return };
-        let in_sync = follows.facts().in_sync;
-        if in_sync {
-            self.pair.unsynced_since = None;
-        } else if let since = *self.pair.unsynced_since.get_or_insert(self.now)
-            && self.now - since > exchange
-            && self.shows_ready(leader)
-        {
-            self.check(invariants::ready_is_in_sync(self.now - since, exchange));
-        }
-        let held = self.values_of(follower);
-        for key in 0..4 {
-            let Some((value, at, when)) = self.pair.answered[key] else { continue };
-            let there = self.values_of(leader)[key];
-            let has = held[key] == there || self.place_of(key, held[key]) >= self.place_of(key, value);
-            if has || at != leader || !self.known_to_both(key) {
-                self.pair.answered[key] = None;
-            } else if let lacks_for = self.now - when.max(began)
-                && lacks_for > exchange
-                && self.shows_ready(leader)
-            {
-                // What it answered in an earlier tenure, and kept while the other one led, it has just taken up again.
-                self.check(invariants::ready_has_what_was_answered(KEYS[key], lacks_for, exchange));
-            }
-        }
-    }
-
-    /// Both have been connected for a while, and nothing was in the way.
-    pub fn is_open_since_long(&self) -> bool {
-        self.pair.open_since.is_some_and(|since| self.now > since + 1_000_000)
-    }
-
-    fn shows_ready(&self, node: usize) -> bool {
-        let n = &self.nodes[node];
-        n.process.as_ref().is_some_and(|process| process.arbiter.view(n.mono(self.now)).failover_ready)
     }
 
     /// A node carried out a client's write.

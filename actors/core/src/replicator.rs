@@ -308,8 +308,8 @@ impl Replicator {
         self.take_waiting(table, now);
     }
 
-    /// A tenure that was decided before this data joined another history, of which the word is on the way, goes on with
-    /// that all the same.
+    /// The tenure goes on with the history of this node's data: as it was decided, or with the one that the data has
+    /// joined since.
     fn begin_tenure(&mut self, table: &TagTable, decided: Lineage) {
         let Some(&fork) = decided.forks().last() else { return };
         if self.lineage.promoted(fork) == decided || mutant::on(Mutant::ForksForgotten) {

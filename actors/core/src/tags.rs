@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use self::convert::convert;
 pub use self::outbox::{Drained, OutboxState, Partial, encoded_size};
-pub(crate) use self::unite::same;
+pub(crate) use self::unite::equal_value;
 pub use self::unite::{Divergent, United};
 
 use self::outbox::Outbox;

@@ -8,7 +8,7 @@ use super::{Now, Replicator, Role, TagEffect, WriteOrder};
 use crate::bulk::{Bulk, DIVERGENT_PER_FRAME, DoneOperation, MAX_OPERATION_RESULTS, OPERATIONS_PER_FRAME};
 use crate::mutant::{self, Mutant};
 use crate::operations::{MAX_ITEM_RESULTS, MAX_RECORDS, Record};
-use crate::tags::{Divergent, TagTable, United, same};
+use crate::tags::{Divergent, TagTable, United, equal_value};
 use crate::types::{Millis, Seq, UnixMillis};
 use crate::value::Sample;
 
@@ -95,7 +95,7 @@ impl Replicator {
                 Some(kept) => {
                     let newer = change.sample.time >= kept.sample.time;
                     let other = if newer { std::mem::replace(kept, change) } else { change };
-                    if !same(&kept.sample, &other.sample)
+                    if !equal_value(&kept.sample, &other.sample)
                         && let Some(tag) = table.catalog().get(kept.id)
                     {
                         let (path, survived) = (tag.path.clone(), kept.sample.clone());

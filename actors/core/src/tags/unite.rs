@@ -45,7 +45,7 @@ impl TagTable {
         if !slot.fits(&sample.value) {
             return United::KeptOwn(own.clone());
         }
-        let same_value = same(own, &sample);
+        let same_value = equal_value(own, &sample);
         if same_value && own.time == sample.time {
             return United::Equal;
         }
@@ -57,7 +57,7 @@ impl TagTable {
 }
 
 /// The same value and quality. Unlike `==` it finds a not-a-number the same as itself.
-pub(crate) fn same(one: &Sample, other: &Sample) -> bool {
+pub(crate) fn equal_value(one: &Sample, other: &Sample) -> bool {
     let value = match (&one.value, &other.value) {
         (Value::Float64(one), Value::Float64(other)) => one.to_bits() == other.to_bits(),
         (one, other) => one == other,
