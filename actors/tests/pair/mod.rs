@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hotpair_actors::durable::MemoryDisk;
 use hotpair_actors::host::Host;
+use hotpair_actors::injure::living;
 use hotpair_actors::journal::MemoryJournal;
 use hotpair_actors::messages::{Happened, Write};
 use hotpair_actors::shared::{Disks, EventRecord, Found, FoundAlarms, HttpAt, OnEvent, Settings, Shared};
@@ -188,9 +189,18 @@ impl Node {
     }
 }
 
+/// Nothing outlives a test: an actor that hangs holds its thread only until it wakes.
 impl Drop for Node {
     fn drop(&mut self) {
         self.shared.stop();
+        let Some(thread) = self.thread.take().filter(|_| !std::thread::panicking()) else { return };
+        let deadline = Instant::now() + PATIENCE;
+        while !thread.is_finished() || !living(&self.shared.directory).is_empty() {
+            let living = living(&self.shared.directory);
+            assert!(Instant::now() < deadline, "its thread or an actor outlives a node: {living:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        thread.join().unwrap();
     }
 }
 
