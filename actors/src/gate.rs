@@ -1,6 +1,6 @@
 //! May this node work as Running at this moment? Asked by whoever is about to act, without a message.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hotpair_core::types::Millis;
 
@@ -14,6 +14,8 @@ pub struct Gate {
     opened: AtomicU64,
     beat: AtomicU64,
     valid_for_ms: u64,
+    /// For ever.
+    ended: AtomicBool,
 }
 
 /// The arbiter's leave to open the gate. It goes with its word to lead, and ends when the gate is closed.
@@ -23,7 +25,13 @@ pub struct Permit(u64);
 impl Gate {
     /// A closed one. Without a beat for `valid_for_ms` it is closed; `u64::MAX`: it needs none.
     pub fn new(valid_for_ms: u64) -> Self {
-        Self { closed: AtomicU64::new(1), opened: AtomicU64::new(0), beat: AtomicU64::new(0), valid_for_ms }
+        Self {
+            closed: AtomicU64::new(1),
+            opened: AtomicU64::new(0),
+            beat: AtomicU64::new(0),
+            valid_for_ms,
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// The arbiter says that this node leads.
@@ -48,14 +56,20 @@ impl Gate {
         self.closed.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// This node must do nothing any more, whatever it is told: its process is to end.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.close();
+    }
+
     /// The heartbeat's tick.
     pub fn beat(&self, now: Millis) {
         self.beat.store(now.0, Ordering::SeqCst);
     }
 
-    /// Whether this node's own heart beats.
+    /// Whether this node's own heart beats, and may go on beating.
     pub fn is_fresh(&self, now: Millis) -> bool {
-        now.since(Millis(self.beat.load(Ordering::SeqCst))) < self.valid_for_ms
+        !self.ended.load(Ordering::SeqCst) && now.since(Millis(self.beat.load(Ordering::SeqCst))) < self.valid_for_ms
     }
 
     /// Whether this node may work as Running.
@@ -95,6 +109,17 @@ mod tests {
         assert!(!gate.is_open(Millis(0)));
         gate.open(resume);
         assert!(gate.is_open(Millis(0)));
+    }
+
+    #[test]
+    fn once_ended_it_is_opened_by_nobody() {
+        let gate = Gate::new(1000);
+        gate.open(gate.permit());
+        gate.end();
+        let permit = gate.permit();
+        gate.open(permit);
+        gate.beat(Millis(1));
+        assert!(!gate.is_open(Millis(1)) && !gate.allows(permit, Millis(1)) && !gate.is_fresh(Millis(1)));
     }
 
     #[test]

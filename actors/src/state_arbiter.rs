@@ -51,16 +51,18 @@ impl StateArbiter {
 
     fn hear(&mut self, input: Input, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
-        let (effects, deadline, view) = {
+        let deadline = {
             let _step = Step::begin(&self.shared, STATE_ARBITER);
             let mut arbiter = self.shared.arbiter.lock();
             arbiter.hear_tags(self.shared.facts());
-            let effects = arbiter.handle(input, now);
-            (effects, arbiter.next_deadline(now), arbiter.view(now))
+            self.effects.extend(arbiter.handle(input, now));
+            let deadline = arbiter.next_deadline(now);
+            let view = arbiter.view(now);
+            drop(arbiter);
+            // Whoever is answered now and looks sees what it was answered.
+            self.shared.show(view);
+            deadline
         };
-        // Whoever is answered now and looks sees what it was answered.
-        self.shared.show(view);
-        self.effects.extend(effects);
         while let Some(effect) = self.effects.pop_front() {
             self.act(effect, ctx);
         }

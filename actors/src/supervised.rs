@@ -76,7 +76,12 @@ where
                     }
                     this.ended(None);
                 }
-                Err(panic) => this.ended(Some(words(&*panic))),
+                Err(panic) => {
+                    if this.shared.fatal().borrow().is_some() {
+                        return this.ends_with_its_node(&words(&*panic));
+                    }
+                    this.ended(Some(words(&*panic)));
+                }
             }
         }
     }
@@ -86,6 +91,17 @@ impl<A> KeptAlive<A>
 where
     A: Actor<Context = Context<A>> + Supervised,
 {
+    /// What it holds is torn: it is not started again. Until the process ends it answers no probe, which tells the peer.
+    fn ends_with_its_node(&self, what: &str) -> Poll<()> {
+        tracing::error!(actor = self.name, "actor ended: {what}; its node is to end");
+        self.shared.directory.update(self.name, |snapshot| {
+            snapshot.panics += 1;
+            what.clone_into(&mut snapshot.last_error);
+            snapshot.state = ActorState::KeepsFailing;
+        });
+        Poll::Ready(())
+    }
+
     fn ended(&mut self, panic: Option<String>) {
         let verdict = self.restarts.failed(self.shared.clock.now());
         let name = self.name;

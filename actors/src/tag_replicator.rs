@@ -67,29 +67,30 @@ impl TagReplicator {
     /// `permit`: with the arbiter's word to lead. Who takes it back has closed the gate already.
     fn hear_with(&mut self, input: TagInput<'_>, permit: Option<Permit>, ctx: &mut Context<Self>) {
         let alarms = alarms_hear(&input);
-        let (effects, deadline) = {
-            let _step = Step::begin(&self.shared, TAG_REPLICATOR);
-            let mut replicator = self.shared.replicator.lock();
-            let now = self.shared.clock.now();
+        let shared = self.shared.clone();
+        let step = Step::begin(&shared, TAG_REPLICATOR);
+        let deadline = {
+            let mut replicator = shared.replicator.lock();
+            let now = shared.clock.now();
             let may_act = match permit {
-                Some(permit) => self.shared.gate.allows(permit, now),
-                None => !replicator.is_leading() || self.shared.gate.is_open(now),
+                Some(permit) => shared.gate.allows(permit, now),
+                None => !replicator.is_leading() || shared.gate.is_open(now),
             };
             replicator.set_fenced(!may_act);
-            let mut table = self.shared.table.write();
-            let effects = replicator.handle(&mut table, input, self.shared.clock.both());
-            self.shared.set_facts(replicator.facts(&table));
-            (effects, replicator.next_deadline())
+            let mut table = shared.table.write();
+            self.effects.extend(replicator.handle(&mut table, input, shared.clock.both()));
+            shared.set_facts(replicator.facts(&table));
+            replicator.next_deadline()
         };
         self.arm(deadline, ctx);
         if let Some(input) = alarms {
-            alarm_work::hear_with(&self.shared, input, permit);
+            alarm_work::hear_with(&shared, input, permit);
         }
         if let Some(permit) = permit {
-            self.shared.gate.open(permit);
-            self.shared.changed();
+            shared.gate.open(permit);
+            shared.changed();
         }
-        self.effects.extend(effects);
+        drop(step);
         while let Some(effect) = self.effects.pop_front() {
             self.act(effect, ctx);
         }

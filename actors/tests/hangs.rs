@@ -6,7 +6,7 @@ mod pair;
 use std::time::{Duration, Instant};
 
 use hotpair_actors::directory::{ActorState, Snapshot, names};
-use hotpair_actors::injure::{Injure, answers, injure};
+use hotpair_actors::injure::{Injure, WITH_A_MACHINE, answers, injure};
 use hotpair_core::protocol::{WriteOutcome, WriteRefusal};
 use hotpair_core::types::Status;
 use pair::{CALM, Node, PATIENCE, Pace, Pair, QUICK, replicated};
@@ -92,4 +92,20 @@ async fn a_hung_tag_replicator_ends_the_process() {
         reason.contains("TagReplicator") && reason.ends_with(" hang") || reason.ends_with("TagReplicator hangs"),
         "{reason}"
     );
+}
+
+/// A program that embeds a node and does not listen to its last words: the torn node does nothing any more, and its peer
+/// takes over as from one that hangs.
+#[tokio::test]
+async fn a_node_whose_state_is_torn_does_nothing_any_more_though_its_program_goes_on() {
+    for name in WITH_A_MACHINE {
+        let pair = Pair::ready(QUICK).await;
+        injure(&pair.master.shared.directory, name, Injure::Tear).unwrap();
+        let reason = pair.master.fatal().await;
+        assert!(reason.contains(name), "{reason}");
+        pair.backup.until("Running", |node| node.view().status == Status::Running).await;
+        assert!(!pair.master.shared.gate.is_open(pair.master.shared.clock.now()), "{name}");
+        assert_eq!(pair.master.shared.view().status, Status::Unknown, "{name}");
+        pair.master.shared.link.close().await;
+    }
 }

@@ -50,6 +50,7 @@ async fn serve(mut config: Config, stop: &mut StopRequests) -> Result<(), Failur
             tracing::info!("{why}: stopping cleanly");
             tokio::select! {
                 () = clean_stop(&node, web) => {}
+                why = node.fatal() => return Err(Failure::other(format!("the node ends itself: {why}"))),
                 why = stop.next_signal() => {
                     return Err(Failure::other(format!("a second {why}: ended at once, the peer may see a failure")));
                 }

@@ -391,7 +391,8 @@ impl NodeHandle {
         metrics
     }
 
-    /// Resolves, with why, when this node must end its process: something that the pair depends on hangs.
+    /// Resolves, with why, when this node must end its process: something that the pair depends on hangs, or its state is
+    /// torn. It acts as Running no more, and its peer takes over; the program should end, or drop this node and start another.
     pub async fn fatal(&self) -> String {
         let mut fatal = self.inner.shared.fatal();
         loop {
