@@ -23,7 +23,8 @@ use crate::tag_replicator::TagReplicator;
 pub enum Injure {
     /// Panic while handling this message.
     Panic,
-    /// Panic in the middle of a step of its machine: the node ends itself. Arbiter, heartbeat and replicators have one.
+    /// Panic in the middle of a step of its machine: the node ends itself where its peer can go on. Arbiter, heartbeat and
+    /// replicators have one.
     Tear,
     /// Stop, though nobody asked for it.
     Stop,

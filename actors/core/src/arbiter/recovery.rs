@@ -25,6 +25,7 @@ pub(super) struct Recovery {
     pub next_try: Option<Millis>,
     /// The Backup began to hand over.
     pub begun: bool,
+    /// How often it began, and nothing came of it.
     pub failures: u32,
     /// Why it acts as Manual.
     pub suspended: Option<String>,
